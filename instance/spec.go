@@ -1,0 +1,106 @@
+package instance
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"sited/protocol"
+)
+
+// Spec is what one site block says, with the defaults applied: plain data, no
+// open files. All paths are absolute. Two specs with the same Hash describe the
+// same site.
+type Spec struct {
+	Name  string // the block's label, and the site label of every metric
+	Addr  netip.AddrPort
+	Hosts []string // names this site answers to; none: all
+
+	Root     string
+	Index    []string // file names tried in a directory, in order
+	Methods  []string // of protocol.Methods, as listed
+	Versions []string // of "1.1" and "1.0"
+
+	Passwords string    // htpasswd file; "" for none
+	Protect   []Protect // in order: the first that matches decides
+	Scripts   []Script  // by extension, each at most once
+	Connect   []string  // allowed tunnel targets, see ParseTarget; none: CONNECT is refused
+
+	Logs     Logs
+	Limits   Limits
+	Timeouts Timeouts
+}
+
+// Protect asks for credentials on the paths and methods it matches.
+type Protect struct {
+	Glob    string   // doublestar pattern, matched against the canonical path
+	Methods []string // none: all methods
+	Users   []string // none: any user in the password file
+}
+
+// Script runs the files with one extension.
+type Script struct {
+	Ext     string        // with the dot, in lower case
+	Command []string      // the interpreter; none: the file itself is executed
+	Workers int           // processes at once; 0: the default bound
+	Timeout time.Duration // the longest wait for output
+}
+
+// Logs says where requests are logged. An empty path turns that log off.
+type Logs struct {
+	Passed string // answers below 400
+	Failed string // the rest, malformed requests included
+	Format string // "json" or "combined"
+	Body   int64  // bytes of a failed request's body to keep in the log
+}
+
+// Limits are the bounds of one site, all above zero.
+type Limits struct {
+	MaxBody        int64 // bytes
+	MaxHeader      int64 // bytes
+	MaxURI         int64 // bytes
+	MaxConnections int
+}
+
+// Timeouts are those of protocol.Timeouts.
+type Timeouts = protocol.Timeouts
+
+// Defaults is the Spec of a site that says nothing but its name, address and
+// root. Its log files are named by the configuration, which knows the folder.
+func Defaults() Spec {
+	return Spec{
+		Index:    []string{"index.html"},
+		Methods:  []string{protocol.MethodGet, protocol.MethodHead, protocol.MethodOptions},
+		Versions: []string{"1.1", "1.0"},
+		Logs:     Logs{Format: "json"},
+		Limits: Limits{
+			MaxBody:        1 << 20,
+			MaxHeader:      16 << 10,
+			MaxURI:         8 << 10,
+			MaxConnections: 10_000,
+		},
+		Timeouts: Timeouts{
+			Header: 10 * time.Second,
+			Body:   30 * time.Second,
+			Write:  30 * time.Second,
+			Idle:   60 * time.Second,
+			Drain:  30 * time.Second,
+		},
+	}
+}
+
+// DefaultScriptTimeout is a script's timeout where the block names none.
+const DefaultScriptTimeout = 30 * time.Second
+
+// Hash identifies what the spec says: equal specs have equal hashes.
+func (s *Spec) Hash() string {
+	b, err := json.Marshal(s)
+	if err != nil { // plain data always encodes
+		panic(fmt.Sprintf("instance: hash of spec %q: %v", s.Name, err))
+	}
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}
