@@ -44,6 +44,22 @@ type Exchange struct {
 	Sent     int64         // bytes of the answer's body that were written
 	Kept     []byte        // the first Limits.KeepBody bytes of the request's body; valid until Done returns
 	Err      error         // why the exchange failed: what Serve returned, *PanicError, or what went wrong on the wire
+
+	framing int64 // bytes of chunk framing that were written
+}
+
+// reset makes x ready for a request on a connection, keeping what it has allocated.
+func (x *Exchange) reset(c *conn, svc *Service) {
+	clear(x.Req.Header)
+	clear(x.Res.Header)
+	fields, answer, kept := x.Req.Header[:0], x.Res.Header[:0], x.Kept[:0]
+	*x = Exchange{
+		Ctx:   svc.ctx,
+		Req:   Request{Path: "/", Minor: 1, Header: fields, Body: &c.body, Remote: c.remote, Local: c.local},
+		Res:   Response{Header: answer},
+		Start: time.Now(),
+		Kept:  kept,
+	}
 }
 
 // Request is what the client sent. Its strings may be kept; the Header slice

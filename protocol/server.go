@@ -2,48 +2,271 @@ package protocol
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
 )
 
-// NOTE for readers during construction: bodies are being written.
-
 // Service is what a Server serves: one generation of one site, as far as the
-// wire is concerned. Fill in the fields, pass it to one Server, and don't change
-// it any more.
+// wire is concerned. Fill in the exported fields, pass it to one Server, and
+// don't change it any more.
 type Service struct {
 	Handler  Handler
 	Observer Observer
 	Limits   Limits
 	Timeouts Timeouts
 	Versions Versions
+
+	ctx    context.Context // Exchange.Ctx of its exchanges
+	cancel context.CancelFunc
+	refs   atomic.Int64  // exchanges that use it; less retired once it is retired
+	unused chan struct{} // closed when it is retired and refs has come down
+	once   sync.Once
 }
 
-// Versions are the minor versions of HTTP/1 that are served.
+// Versions are the versions of HTTP that are served.
 type Versions struct{ HTTP10, HTTP11 bool }
 
+const retired = -1 << 62
+
+// acquire counts one more exchange, unless the service was retired.
+func (v *Service) acquire() bool {
+	if v.refs.Add(1) > 0 {
+		return true
+	}
+	v.release()
+	return false
+}
+
+func (v *Service) release() {
+	if v.refs.Add(-1) == retired {
+		v.once.Do(func() { close(v.unused) })
+	}
+}
+
 // Server serves one listening socket. Its Service can be swapped at any time.
-type Server struct{}
+type Server struct {
+	ln      *net.TCPListener
+	log     *slog.Logger
+	current atomic.Pointer[Service]
+	ctx     context.Context // ends with Close
+	cancel  context.CancelFunc
+
+	draining atomic.Bool
+	refusing atomic.Int32 // connections being turned away with an answer
+	conns    sync.WaitGroup
+	mu       sync.Mutex
+	table    map[*conn]struct{}
+	date     dateClock
+}
 
 // NewServer returns a server for ln that begins with svc. The caller keeps ln
 // and closes it after Run has returned.
-func NewServer(ln *net.TCPListener, svc *Service, log *slog.Logger) *Server { panic("stub") }
+func NewServer(ln *net.TCPListener, svc *Service, log *slog.Logger) *Server {
+	s := &Server{ln: ln, log: log, table: map[*conn]struct{}{}}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.current.Store(s.adopt(svc))
+	return s
+}
+
+func (s *Server) adopt(svc *Service) *Service {
+	svc.ctx, svc.cancel = context.WithCancel(s.ctx)
+	svc.unused = make(chan struct{})
+	return svc
+}
 
 // Run accepts and serves connections until ctx ends. It then takes what is in
 // the listener's queue, closes idle connections, and waits for the exchanges in
-// flight: at most for the drain time of the current service. It returns when
-// all that it started has ended, with nil.
-func (s *Server) Run(ctx context.Context) error { panic("stub") }
+// flight: at most for the drain time of the current service. It returns nil, and
+// only when all that it started has ended. It may be called once.
+func (s *Server) Run(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, s.drain)
+	defer stop()
+	s.accept()
+	ended := make(chan struct{})
+	go func() {
+		s.conns.Wait()
+		close(ended)
+	}()
+	timer := time.NewTimer(s.current.Load().Timeouts.Drain)
+	defer timer.Stop()
+	select {
+	case <-ended:
+	case <-timer.C:
+		s.Close()
+		<-ended
+	}
+	s.Close()
+	return nil
+}
+
+// backlogTime is how long a draining server still takes connections that had
+// been established before.
+const backlogTime = 10 * time.Millisecond
+
+// drain makes accept return soon, wakes idle connections, and has the others
+// close after the exchange under way.
+func (s *Server) drain() {
+	s.draining.Store(true)
+	s.ln.SetDeadline(time.Now().Add(backlogTime))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.table {
+		if c.idle.Load() {
+			c.tcp.SetReadDeadline(time.Unix(1, 0))
+		}
+	}
+}
+
+// accept takes connections until the server drains or is closed. Errors of the
+// system, such as no descriptors left, are waited out.
+func (s *Server) accept() {
+	var pause backoff
+	for {
+		tcp, err := s.ln.AcceptTCP()
+		switch {
+		case err == nil:
+			pause.reset()
+			s.take(tcp)
+		case s.ctx.Err() != nil, errors.Is(err, net.ErrClosed):
+			return
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			if s.draining.Load() {
+				return
+			}
+		default:
+			if pause.first() {
+				s.log.Warn("can't accept connections, trying again", "addr", s.ln.Addr().String(), "error", err)
+			}
+			pause.wait(s.ctx)
+		}
+	}
+}
+
+// take runs a connection, or turns it away when the table is full.
+func (s *Server) take(tcp *net.TCPConn) {
+	c, err := newConn(s, tcp)
+	if err != nil {
+		tcp.Close()
+		return
+	}
+	most := s.current.Load().Limits.MaxConnections
+	s.mu.Lock()
+	full := len(s.table) >= most
+	closed := s.ctx.Err() != nil
+	if !full && !closed {
+		s.table[c] = struct{}{}
+	}
+	s.mu.Unlock()
+	switch {
+	case closed:
+		tcp.Close()
+	case full:
+		s.turnAway(c)
+	default:
+		s.conns.Go(func() {
+			defer s.forget(c)
+			c.serve()
+		})
+	}
+}
+
+func (s *Server) forget(c *conn) {
+	s.mu.Lock()
+	delete(s.table, c)
+	s.mu.Unlock()
+}
+
+// maxRefusing bounds the connections that are turned away with an answer at the
+// same time; any further is closed without.
+const maxRefusing = 64
+
+// turnAway answers 503 on a connection that there is no room for.
+func (s *Server) turnAway(c *conn) {
+	svc := s.acquire()
+	svc.Observer.Conn(ConnNone, ConnIdle, false)
+	svc.Observer.Conn(ConnIdle, ConnNone, false)
+	svc.Observer.Refused(RefusedMaxConnections)
+	if s.refusing.Add(1) > maxRefusing {
+		s.refusing.Add(-1)
+		svc.release()
+		c.tcp.Close()
+		return
+	}
+	s.conns.Go(func() {
+		defer c.tcp.Close()
+		defer svc.release()
+		defer s.refusing.Add(-1)
+		x := exchanges.Get().(*Exchange)
+		defer exchanges.Put(x)
+		x.reset(c, svc)
+		c.refuse(svc, x, &Error{
+			Status: 503, Close: true, Header: Header{{"Retry-After", "1"}},
+			Err: errors.New("too many connections (limits.max_connections)"),
+		})
+	})
+}
+
+// acquire returns the current service with one more exchange counted.
+func (s *Server) acquire() *Service {
+	for {
+		if svc := s.current.Load(); svc.acquire() {
+			return svc
+		}
+	}
+}
 
 // Swap makes svc the current service: the next request on every connection,
 // open ones included, is its. It returns the one before, whose exchanges in
-// flight go on; see Retire.
-func (s *Server) Swap(svc *Service) (old *Service) { panic("stub") }
+// flight go on; pass it to Retire.
+func (s *Server) Swap(svc *Service) (old *Service) {
+	return s.current.Swap(s.adopt(svc))
+}
 
 // Retire waits until no exchange uses old, a service that was swapped out, any
 // more. When ctx ends first, the exchanges that still use it are ended: their
-// Ctx is cancelled and their connections are closed.
-func (s *Server) Retire(ctx context.Context, old *Service) error { panic("stub") }
+// Ctx is cancelled, their connections are closed, and Retire returns ctx's error
+// after they have ended. It may be called once for each service.
+func (s *Server) Retire(ctx context.Context, old *Service) error {
+	defer old.cancel()
+	if old.refs.Add(retired) == retired {
+		return nil
+	}
+	select {
+	case <-old.unused:
+		return nil
+	case <-ctx.Done():
+	}
+	old.cancel()
+	s.mu.Lock()
+	for c := range s.table {
+		if c.using.Load() == old {
+			c.tcp.Close()
+		}
+	}
+	s.mu.Unlock()
+	<-old.unused
+	return ctx.Err()
+}
 
-// Close ends Run at once: all connections are closed.
-func (s *Server) Close() { panic("stub") }
+// Connections is the number of open connections.
+func (s *Server) Connections() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.table)
+}
+
+// Close ends Run at once: no more connections are accepted and all are closed.
+func (s *Server) Close() {
+	s.cancel()
+	s.ln.SetDeadline(time.Unix(1, 0))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.table {
+		c.tcp.Close()
+	}
+}

@@ -1,0 +1,292 @@
+package protocol
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"runtime/debug"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// conn is one connection. One goroutine runs it and owns every field but the
+// atomic ones. While it waits for a request it holds no buffer.
+type conn struct {
+	srv           *Server
+	tcp           *net.TCPConn
+	raw           syscall.RawConn
+	remote, local netip.AddrPort
+
+	idle  atomic.Bool             // waiting for a request: may be woken to drain
+	using atomic.Pointer[Service] // whose exchange is under way; nil between exchanges
+
+	observer Observer // who has counted this connection, and as what
+	state    ConnState
+
+	buf  []byte // nil while idle
+	r, w int    // buf[r:w] was read from the socket and not yet used
+	body body
+
+	// For the calls in wire.go.
+	tryRead, tryWrite, trySendfile func(fd uintptr) bool // bound once
+
+	in      []byte
+	until   time.Time // of the read under way
+	lastTry bool      // the read under way is not to wait
+	armed   time.Time // the read deadline that is set, as far as this goroutine knows
+	ioN     int
+	ioErr   error
+	out     outgoing
+}
+
+var errDraining = errors.New("draining")
+
+func newConn(srv *Server, tcp *net.TCPConn) (*conn, error) {
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	c := &conn{srv: srv, tcp: tcp, raw: raw, remote: addrPort(tcp.RemoteAddr()), local: addrPort(tcp.LocalAddr())}
+	c.tryRead, c.tryWrite, c.trySendfile = c.readOnce, c.writeOnce, c.sendfileOnce
+	return c, nil
+}
+
+func addrPort(a net.Addr) netip.AddrPort {
+	if t, ok := a.(*net.TCPAddr); ok {
+		p := t.AddrPort()
+		return netip.AddrPortFrom(p.Addr().Unmap(), p.Port())
+	}
+	return netip.AddrPort{}
+}
+
+// serve runs the connection until it ends.
+func (c *conn) serve() {
+	defer c.end()
+	c.observe(c.srv.current.Load(), ConnIdle)
+	for first := true; c.await(first) && c.next(); first = false {
+	}
+}
+
+// next serves the request that has begun to arrive, under the service that is
+// current now, and reports whether the connection can go on.
+func (c *conn) next() (again bool) {
+	svc := c.srv.acquire()
+	defer svc.release()
+	c.using.Store(svc)
+	defer c.using.Store(nil)
+	c.observe(svc, ConnActive)
+	again = c.exchange(svc)
+	if again && c.r == c.w {
+		c.observe(svc, ConnIdle)
+	}
+	return again
+}
+
+// end closes the connection, unless that was done, and has it counted out.
+func (c *conn) end() {
+	if c.state != ConnNone {
+		c.observer.Conn(c.state, ConnNone, false)
+	}
+	putBuffer(c.buf)
+	c.buf = nil
+	c.tcp.Close()
+}
+
+// observe tells svc's Observer of the state the connection is in now. When the
+// connection was counted by another one, it moves over.
+func (c *conn) observe(svc *Service, to ConnState) {
+	from, taken := c.state, false
+	if c.observer != nil && c.observer != svc.Observer {
+		c.observer.Conn(c.state, ConnNone, true)
+		from, taken = ConnNone, true
+	}
+	c.observer, c.state = svc.Observer, to
+	if from != to {
+		svc.Observer.Conn(from, to, taken)
+	}
+}
+
+// await waits for the first bytes of a request and reports whether they came.
+func (c *conn) await(first bool) bool {
+	if c.r < c.w {
+		return true
+	}
+	c.r, c.w = 0, 0
+	t := &c.srv.current.Load().Timeouts
+	patience := t.Idle
+	if first {
+		patience = t.Header
+	}
+	c.idle.Store(true)
+	defer c.idle.Store(false)
+	if c.srv.draining.Load() {
+		patience = 0 // what has arrived by now is still served
+	}
+	if len(c.buf) > bufferSize {
+		c.buf = nil
+	}
+	n, err := c.read(nil, time.Now().Add(patience))
+	c.w = n
+	return err == nil
+}
+
+// exchange reads one request, has it answered, and reports whether the
+// connection can go on.
+func (c *conn) exchange(svc *Service) (again bool) {
+	x := exchanges.Get().(*Exchange)
+	x.reset(c, svc)
+	defer exchanges.Put(x)
+
+	f, bad := c.readHead(svc, x)
+	if bad != nil {
+		return c.refuse(svc, x, bad)
+	}
+	c.body.reset(c, svc, x, f)
+	svc.Observer.Begin(x)
+	c.handle(svc, x)
+
+	keep := f.keepAlive && !c.srv.draining.Load() && c.body.skippable()
+	if x.Err != nil {
+		x.Res.Body.Close()
+		x.Res = errorResponse(x.Err)
+		if e, ok := errors.AsType[*Error](x.Err); ok && e.Close {
+			keep = false
+		}
+	}
+	tunnel := x.Res.Body.kind == contentTunnel
+	again = c.respond(svc, x, keep)
+	x.Took = time.Since(x.Start)
+	again = again && c.skipBody()
+	svc.Observer.Done(x)
+	if !again && !tunnel && (f.keepAlive || c.r < c.w || c.body.err != io.EOF) {
+		c.linger() // the client may have sent more
+	}
+	return again
+}
+
+// handle calls the handler. A panic ends the exchange and nothing else.
+func (c *conn) handle(svc *Service, x *Exchange) {
+	defer recovered(&x.Err)
+	x.Err = svc.Handler.Serve(x)
+}
+
+// recovered turns a panic of what a handler left behind into an error. It is to
+// be deferred.
+func recovered(err *error) {
+	if v := recover(); v != nil {
+		*err = &PanicError{Value: v, Stack: debug.Stack()}
+	}
+}
+
+// refuse answers a request that never reached the handler.
+func (c *conn) refuse(svc *Service, x *Exchange, err *Error) bool {
+	x.Err = err
+	x.Res = errorResponse(err)
+	c.respond(svc, x, false)
+	x.Took = time.Since(x.Start)
+	svc.Observer.Done(x)
+	c.linger()
+	return false
+}
+
+// readHead reads a request head into x.Req. On an error x.Req holds what could
+// be read.
+func (c *conn) readHead(svc *Service, x *Exchange) (framing, *Error) {
+	var s headScan
+	until := x.Start.Add(svc.Timeouts.Header)
+	for {
+		end, err := s.scan(c.buf[c.r:c.w], &svc.Limits)
+		if err == nil && end == 0 {
+			err = c.moreHead(svc, until)
+		}
+		if err != nil {
+			salvageLine(c.buf[c.r+s.start:c.w], &x.Req)
+			return framing{}, err
+		}
+		if end == 0 {
+			continue
+		}
+		// The one copy of the head: every string of the request is a part of it.
+		head := string(c.buf[c.r+s.start : c.r+end])
+		c.r += end
+		if err := parseHead(head, &x.Req, &svc.Limits, svc.Versions); err != nil {
+			return framing{}, err
+		}
+		return frame(&x.Req, &svc.Limits)
+	}
+}
+
+// moreHead reads more of a head, into a larger buffer when this one is full.
+func (c *conn) moreHead(svc *Service, until time.Time) *Error {
+	if c.r > 0 { // behind a pipelined request: to the front, so that offsets stay
+		c.w = copy(c.buf, c.buf[c.r:c.w])
+		c.r = 0
+	}
+	if c.w == len(c.buf) {
+		larger := make([]byte, 2*len(c.buf))
+		copy(larger, c.buf[:c.w])
+		putBuffer(c.buf)
+		c.buf = larger
+	}
+	n, err := c.read(c.buf[c.w:], until)
+	c.w += n
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, errTimeout):
+		return bad(408, BadTimeout, "head not complete within %v (timeouts.header)", svc.Timeouts.Header)
+	default:
+		return &Error{Status: 400, Reason: BadTruncated, Close: true, Err: errors.New("client closed before the end of the head")}
+	}
+}
+
+// skipBody reads over what the handler left of the body.
+func (c *conn) skipBody() bool {
+	if c.body.err == io.EOF {
+		return true
+	}
+	scratch := getOut()
+	defer putOut(scratch)
+	return c.body.skip(maxSkip, (*scratch)[:cap(*scratch)])
+}
+
+// How long and how much a connection is read after its last answer.
+const (
+	lingerTime  = 2 * time.Second
+	lingerBytes = 1 << 20
+)
+
+// linger closes the sending half and reads on for a while: closing with unread
+// bytes would make the kernel reset the connection, and the client could lose
+// the answer (RFC 9112, section 9.6).
+func (c *conn) linger() {
+	if c.tcp.CloseWrite() != nil {
+		return
+	}
+	scratch := getOut()
+	defer putOut(scratch)
+	p := (*scratch)[:cap(*scratch)]
+	until := time.Now().Add(lingerTime)
+	for total := 0; total < lingerBytes; {
+		n, err := c.read(p, until)
+		if err != nil {
+			return
+		}
+		total += n
+	}
+}
+
+// tunnel hands the connection over after writing the head.
+func (c *conn) tunnel(svc *Service, x *Exchange, head []byte) error {
+	if err := c.write(head, svc.Timeouts.Write); err != nil {
+		return err
+	}
+	c.tcp.SetDeadline(time.Time{})
+	c.armed = time.Time{}
+	var err error
+	x.Sent, x.Received, err = x.Res.Body.tunnel(c.tcp, c.buf[c.r:c.w])
+	c.r, c.w = 0, 0
+	return err
+}

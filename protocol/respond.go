@@ -1,0 +1,281 @@
+package protocol
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+)
+
+// ending says how the client learns where an answer's body ends (RFC 9112,
+// section 6.3).
+type ending uint8
+
+const (
+	endNone    ending = iota // no body, and none announced: 204, 304, 2xx to CONNECT
+	endLength                // Content-Length
+	endChunked               // the chunked coding
+	endClose                 // the end of the connection: HTTP/1.0
+)
+
+// respondPlan is what the head of an answer must say and what follows it. Pure.
+type respondPlan struct {
+	status int
+	end    ending
+	length int64 // for endLength
+	body   bool  // the body itself is to be sent
+	keep   bool  // the connection can go on
+}
+
+// planResponse decides the framing of res as the answer to req; keep says whether
+// the connection may go on.
+func planResponse(req *Request, res *Response, keep bool) respondPlan {
+	p := respondPlan{status: res.Status, keep: keep, body: true}
+	if p.status == 0 {
+		p.status = 200
+	}
+	switch {
+	case res.Body.kind == contentTunnel:
+		return respondPlan{status: p.status, end: endNone}
+	case p.status == 204 || p.status == 304:
+		p.end, p.body = endNone, false
+	case res.Body.kind == contentNone:
+		p.end = endLength
+	case res.Body.length >= 0:
+		p.end, p.length = endLength, res.Body.length
+	case req.Minor >= 1:
+		p.end = endChunked
+	default:
+		p.end, p.keep = endClose, false
+	}
+	if req.Method == MethodHead {
+		p.body = false
+	}
+	return p
+}
+
+// appendHead renders the head of an answer. It fails when a field would break
+// the message: that is an error of the handler.
+func appendHead(dst []byte, p respondPlan, header Header, req *Request, date string) ([]byte, error) {
+	if p.status < 200 || p.status > 599 {
+		return dst, fmt.Errorf("status %d is none of a final answer", p.status)
+	}
+	dst = append(dst, "HTTP/1.1 "...)
+	dst = strconv.AppendInt(dst, int64(p.status), 10)
+	dst = append(dst, ' ')
+	dst = append(dst, StatusText(p.status)...)
+	dst = append(dst, "\r\nDate: "...)
+	dst = append(dst, date...)
+	dst = append(dst, "\r\n"...)
+	for i := range header {
+		f := &header[i]
+		if f.Name == "" || !all(f.Name, isToken) || !all(f.Value, isValue) {
+			return dst, fmt.Errorf("field %q of the answer is malformed", f.Name)
+		}
+		if engineField(f.Name) {
+			continue
+		}
+		dst = append(dst, f.Name...)
+		dst = append(dst, ": "...)
+		dst = append(dst, f.Value...)
+		dst = append(dst, "\r\n"...)
+	}
+	switch p.end {
+	case endLength:
+		dst = append(dst, "Content-Length: "...)
+		dst = strconv.AppendInt(dst, p.length, 10)
+		dst = append(dst, "\r\n"...)
+	case endChunked:
+		dst = append(dst, "Transfer-Encoding: chunked\r\n"...)
+	case endNone, endClose:
+	}
+	switch {
+	case p.end == endNone && p.status/100 == 2 && req.Method == MethodConnect: // a tunnel is no message
+	case !p.keep:
+		dst = append(dst, "Connection: close\r\n"...)
+	case req.Minor == 0:
+		dst = append(dst, "Connection: keep-alive\r\n"...)
+	}
+	return append(dst, "\r\n"...), nil
+}
+
+// engineField reports whether only the engine may write that field.
+func engineField(name string) bool {
+	switch len(name) {
+	case len("Date"):
+		return equalFold(name, "Date")
+	case len("Connection"):
+		return equalFold(name, "Connection")
+	case len("Content-Length"):
+		return equalFold(name, "Content-Length")
+	case len("Transfer-Encoding"):
+		return equalFold(name, "Transfer-Encoding")
+	}
+	return false
+}
+
+// errorResponse is the answer that err stands for: a small page that tells the
+// status and nothing of the cause.
+func errorResponse(err error) Response {
+	res := Response{Status: StatusOf(err)}
+	if e, ok := errors.AsType[*Error](err); ok {
+		res.Header = append(res.Header, e.Header...)
+	}
+	res.Header.Set("Content-Type", "text/html; charset=utf-8")
+	res.Body = Bytes(errorPage(res.Status))
+	return res
+}
+
+func errorPage(status int) []byte {
+	return fmt.Appendf(nil, "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>%d %s</title>"+
+		"<style>body{font:16px/1.5 system-ui,sans-serif;margin:15vh auto;max-width:34em;padding:0 1em}"+
+		"h1{font-size:1.4em}@media(prefers-color-scheme:dark){body{background:#111;color:#ddd}}</style></head>"+
+		"<body><h1>%d %s</h1></body></html>\n", status, StatusText(status), status, StatusText(status))
+}
+
+// respond writes x.Res and reports whether the connection can go on. What goes
+// wrong is kept in x.Err, unless the handler failed before.
+func (c *conn) respond(svc *Service, x *Exchange, keep bool) bool {
+	out := getOut()
+	defer putOut(out)
+	date := c.srv.date.now()
+	p := planResponse(&x.Req, &x.Res, keep)
+	head, err := appendHead((*out)[:0], p, x.Res.Header, &x.Req, date)
+	if err != nil {
+		x.Err = err
+		x.Res.Body.Close()
+		x.Res = errorResponse(err)
+		p = planResponse(&x.Req, &x.Res, false)
+		head, _ = appendHead((*out)[:0], p, x.Res.Header, &x.Req, date)
+	}
+	x.Res.Status = p.status
+	if err := c.writeResponse(svc, x, p, head); err != nil {
+		p.keep = false
+		if x.Err == nil {
+			x.Err = err
+		}
+	}
+	return p.keep
+}
+
+// writeResponse sends head and x's body, and closes the body.
+func (c *conn) writeResponse(svc *Service, x *Exchange, p respondPlan, head []byte) (err error) {
+	defer recovered(&err)
+	defer func() { err = errors.Join(err, x.Res.Body.Close()) }()
+	c.out.sent = 0
+	if x.Res.Body.kind == contentTunnel {
+		return c.tunnel(svc, x, head)
+	}
+	defer func() { x.Sent = max(0, c.out.sent-int64(len(head))-x.framing) }()
+	return c.writeAnswer(svc, x, p, head)
+}
+
+// writeAnswer sends head and body, in one write where the body is small.
+func (c *conn) writeAnswer(svc *Service, x *Exchange, p respondPlan, head []byte) error {
+	limit := svc.Timeouts.Write
+	b := &x.Res.Body
+	if !p.body {
+		return c.write(head, limit)
+	}
+	switch b.kind {
+	case contentBytes:
+		if len(b.bytes) <= cap(head)-len(head) {
+			return c.write(append(head, b.bytes...), limit)
+		}
+		if err := c.writeMore(head, limit); err != nil {
+			return err
+		}
+		return c.write(b.bytes, limit)
+	case contentFile:
+		return c.writeFile(b, head, limit)
+	case contentStream:
+		return c.writeStream(x, p, head, limit)
+	case contentNone, contentTunnel:
+	}
+	return c.write(head, limit)
+}
+
+var errStreamLength = errors.New("body is not as long as its Content-Length")
+
+// writeFile sends a part of a file: behind the head in one write where it fits,
+// with sendfile(2) where not.
+func (c *conn) writeFile(b *Content, head []byte, limit time.Duration) error {
+	if b.length <= int64(cap(head)-len(head)) {
+		all := head[:len(head)+int(b.length)]
+		n, err := b.file.ReadAt(all[len(head):], b.offset)
+		if int64(n) < b.length {
+			if err == io.EOF {
+				err = errShortFile
+			}
+			return err
+		}
+		return c.write(all, limit)
+	}
+	if err := c.writeMore(head, limit); err != nil {
+		return err
+	}
+	return c.sendfile(b.file, b.offset, b.length, limit)
+}
+
+// writeStream sends a body piece by piece, each as soon as it is read.
+func (c *conn) writeStream(x *Exchange, p respondPlan, head []byte, limit time.Duration) error {
+	// A piece is read behind the head, or behind room for a chunk's size line.
+	buf := head[:cap(head)]
+	at := len(head)
+	var total int64
+	for {
+		room := at
+		if p.end == endChunked {
+			room = at + chunkSizeRoom
+		}
+		n, rerr := x.Res.Body.stream.Read(buf[room : len(buf)-chunkTailRoom])
+		total += int64(n)
+		if p.end == endLength && total > p.length {
+			return errStreamLength
+		}
+		piece := buf[:room+n]
+		if p.end == endChunked {
+			piece = c.frameChunk(x, buf, at, n, rerr == io.EOF)
+		}
+		if len(piece) > 0 {
+			if err := c.write(piece, limit); err != nil {
+				return err
+			}
+		}
+		switch {
+		case rerr == io.EOF && p.end == endLength && total != p.length:
+			return errStreamLength
+		case rerr == io.EOF:
+			return nil
+		case rerr != nil:
+			return rerr
+		}
+		at = 0
+	}
+}
+
+const (
+	chunkSizeRoom = len("ffff\r\n")
+	chunkTailRoom = len("\r\n0\r\n\r\n")
+)
+
+// frameChunk makes a chunk of the n bytes at buf[at+chunkSizeRoom:], and the last
+// chunk behind it when last is set. It returns what is to be sent, which begins
+// with buf[:at].
+func (c *conn) frameChunk(x *Exchange, buf []byte, at, n int, last bool) []byte {
+	before := at + n
+	piece := buf[:at]
+	if n > 0 {
+		const digits = "0123456789abcdef"
+		size := buf[at : at+chunkSizeRoom] // a fixed width, with leading zeros, keeps the data where it is
+		size[0], size[1], size[2], size[3] = digits[n>>12&15], digits[n>>8&15], digits[n>>4&15], digits[n&15]
+		size[4], size[5] = '\r', '\n'
+		piece = append(buf[:at+chunkSizeRoom+n], '\r', '\n')
+	}
+	if last {
+		piece = append(piece, "0\r\n\r\n"...)
+	}
+	x.framing += int64(len(piece) - before)
+	return piece
+}

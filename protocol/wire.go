@@ -1,0 +1,205 @@
+package protocol
+
+import (
+	"errors"
+	"io"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// The connection's calls to the system. Each tries the socket first and arms a
+// deadline only when it has to wait, so that a request which is there and an
+// answer that fits cost one read and one write.
+
+var errTimeout = errors.New("timed out")
+
+// read reads what is there into p, at least one byte, waiting until the given
+// time: errTimeout after it, io.EOF at the end, errDraining when the server
+// drains and the connection is idle. With a nil p it waits without holding a
+// buffer and reads into a fresh c.buf.
+func (c *conn) read(p []byte, until time.Time) (int, error) {
+	c.in, c.until, c.lastTry = p, until, false
+	for {
+		c.ioN, c.ioErr = 0, nil
+		err := c.raw.Read(c.tryRead)
+		if err == nil {
+			err = c.ioErr
+		}
+		if err == nil && c.ioN == 0 {
+			err = io.EOF
+		}
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			return c.ioN, err
+		}
+		// The deadline may be an older one, or one that drain has set.
+		switch {
+		case c.idle.Load() && c.srv.draining.Load():
+			c.lastTry = true
+			c.tcp.SetReadDeadline(time.Time{})
+		case !time.Now().Before(until):
+			return 0, errTimeout
+		default:
+			c.armed = time.Time{}
+			c.armRead()
+		}
+	}
+}
+
+// readOnce is the callback of RawConn.Read: true ends the wait.
+func (c *conn) readOnce(fd uintptr) bool {
+	p := c.in
+	if p == nil {
+		if c.buf == nil {
+			c.buf = getBuffer()
+		}
+		p = c.buf
+	}
+	for {
+		c.ioN, c.ioErr = unix.Read(int(fd), p)
+		switch c.ioErr {
+		case nil:
+			return true
+		case unix.EINTR:
+			continue
+		case unix.EAGAIN:
+			c.ioN, c.ioErr = 0, nil
+			if c.lastTry {
+				c.ioErr = errDraining
+				return true
+			}
+			if c.in == nil {
+				putBuffer(c.buf)
+				c.buf = nil
+			}
+			c.armRead()
+			return false
+		default:
+			c.ioN = 0
+			c.ioErr = os.NewSyscallError("read", c.ioErr)
+			return true
+		}
+	}
+}
+
+// armRead sees to it that a wait ends at c.until or before. A deadline that is
+// earlier is left: read looks at the clock when it strikes.
+func (c *conn) armRead() {
+	if c.armed.IsZero() || c.armed.After(c.until) {
+		c.armed = c.until
+		c.tcp.SetReadDeadline(c.until) // fails only on a closed connection, which the read then tells
+	}
+}
+
+// send calls try until it has nothing left to send, waiting for the client to
+// take the bytes: each window's worth within limit.
+func (c *conn) send(limit time.Duration, try func(fd uintptr) bool) error {
+	c.out.limit = limit
+	for c.out.more() {
+		c.ioErr = nil
+		err := c.raw.Write(try)
+		if err == nil {
+			err = c.ioErr
+		}
+		if err != nil {
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				err = errSlowReader
+			}
+			c.out.clear()
+			return err
+		}
+	}
+	if c.out.waited {
+		c.out.waited = false
+		c.tcp.SetWriteDeadline(time.Time{})
+	}
+	return nil
+}
+
+var errSlowReader = errors.New("client took the answer too slowly (timeouts.write)")
+
+// outgoing is what send is sending: bytes, or a part of a file.
+type outgoing struct {
+	bytes  []byte
+	file   int // descriptor, valid while left > 0
+	offset int64
+	left   int64 // of the file
+	flags  int   // for send(2)
+	sent   int64
+	limit  time.Duration
+	since  int  // bytes since the deadline was armed
+	waited bool // a deadline is armed
+}
+
+func (o *outgoing) more() bool { return len(o.bytes) > 0 || o.left > 0 }
+func (o *outgoing) clear()     { o.bytes, o.left = nil, 0 }
+
+// write sends p.
+func (c *conn) write(p []byte, limit time.Duration) error {
+	c.out.bytes, c.out.flags = p, 0
+	return c.send(limit, c.tryWrite)
+}
+
+// writeMore sends p, to be followed by more at once: the kernel may hold a
+// packet that isn't full.
+func (c *conn) writeMore(p []byte, limit time.Duration) error {
+	c.out.bytes, c.out.flags = p, unix.MSG_MORE
+	return c.send(limit, c.tryWrite)
+}
+
+// sendfile sends n bytes of f from offset on, without copying them through
+// this process; sendfile(2).
+func (c *conn) sendfile(f *os.File, offset, n int64, limit time.Duration) error {
+	c.out.file, c.out.offset, c.out.left = int(f.Fd()), offset, n
+	return c.send(limit, c.trySendfile)
+}
+
+func (c *conn) writeOnce(fd uintptr) bool {
+	o := &c.out
+	n, err := unix.SendmsgN(int(fd), o.bytes, nil, nil, o.flags|unix.MSG_NOSIGNAL)
+	if n > 0 {
+		o.bytes = o.bytes[n:]
+	}
+	return c.progress(n, err, "send")
+}
+
+// maxSendfile is the most that sendfile(2) moves in one call.
+const maxSendfile = 0x7ffff000
+
+func (c *conn) sendfileOnce(fd uintptr) bool {
+	o := &c.out
+	n, err := unix.Sendfile(int(fd), o.file, &o.offset, int(min(o.left, maxSendfile)))
+	if n > 0 {
+		o.left -= int64(n)
+	}
+	if n == 0 && err == nil {
+		c.ioErr = errShortFile
+		return true
+	}
+	return c.progress(n, err, "sendfile")
+}
+
+var errShortFile = errors.New("file ended before the length that was announced")
+
+// progress accounts for one call and says whether the wait for the socket is over.
+func (c *conn) progress(n int, err error, call string) bool {
+	o := &c.out
+	if n > 0 {
+		o.sent += int64(n)
+		o.since += n
+	}
+	switch err {
+	case nil, unix.EINTR:
+		return true
+	case unix.EAGAIN:
+		if !o.waited || o.since >= window {
+			o.waited, o.since = true, 0
+			c.tcp.SetWriteDeadline(time.Now().Add(o.limit))
+		}
+		return false
+	default:
+		c.ioErr = os.NewSyscallError(call, err)
+		return true
+	}
+}
