@@ -1,42 +1,183 @@
-// Package instance is one generation of one site.
+// Package instance is one generation of one site: it decides what a request gets
+// and does it. The data's way: policy.decide tells what a request is from its
+// head alone; authorize asks for credentials; one switch in serve does the rest:
+// read (files, index files, scripts), upload, remove, options, connect.
 package instance
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
+	"sync"
+	"sync/atomic"
 
+	"sited/cgi"
 	"sited/metrics"
 	"sited/protocol"
 )
 
-// Instance is one generation of one site.
-type Instance struct{}
+type gauge = atomic.Int64
 
-// New prepares an instance beside whatever is running: it opens the root and
-// the logs and reads the password file, but takes no address.
-func New(spec Spec, reg *metrics.Registry, log *slog.Logger) (*Instance, error) { panic("stub") }
+// Instance is one generation of one site. It is made beside the one it is to
+// replace and has no effect on it.
+type Instance struct {
+	spec        Spec
+	policy      *policy
+	root        siteRoot
+	credentials *credentials // nil without a password file
+	scripts     []script     // as in spec.Scripts
+	dialer      *dialer
+	log         *accessLog
+	metrics     *metrics.Site
+	observer    *observer
+	service     *protocol.Service
 
-// Spec is what the instance was made from.
-func (i *Instance) Spec() Spec { panic("stub") }
-
-// Service is what a protocol.Server serves for this instance.
-func (i *Instance) Service() *protocol.Service { panic("stub") }
-
-// Stats are live figures of the site for status and plan.
-type Stats struct {
-	Connections int // open, idle ones included
-	InFlight    int // requests being answered
-	Tunnels     int
-	Processes   int // script processes
+	writes  sync.Mutex // held while a file is replaced or deleted
+	tunnels gauge
 }
 
-// Stats tells what the site is doing right now.
-func (i *Instance) Stats() Stats { panic("stub") }
+var _ protocol.Handler = (*Instance)(nil)
+
+// Shape says which metrics a site with that spec has from the start.
+func Shape(spec *Spec) metrics.Shape {
+	shape := metrics.Shape{
+		Methods:       spec.Methods,
+		BadRequests:   protocol.BadReasons(),
+		Rejected:      []string{protocol.RefusedMaxConnections},
+		TunnelRefused: TunnelRefusals(),
+		ScriptResults: cgi.Results(),
+	}
+	for _, s := range spec.Scripts {
+		shape.Scripts = append(shape.Scripts, s.Ext)
+	}
+	return shape
+}
+
+// New prepares an instance: it opens the root and the logs, reads the password
+// file and resolves the metrics, but takes no address and starts nothing that
+// runs. A root or an interpreter that isn't there is a warning in log and a 503
+// for the requests that need it, until it is; a password file that can't be read
+// is an error.
+func New(spec Spec, reg *metrics.Registry, log *slog.Logger) (*Instance, error) {
+	log = log.With("site", spec.Name)
+	p, err := newPolicy(spec)
+	if err != nil {
+		return nil, err
+	}
+	i := &Instance{spec: spec, policy: p, dialer: newDialer(), root: siteRoot{path: spec.Root}}
+	if spec.Passwords != "" {
+		if i.credentials, err = newCredentials(spec.Passwords, log); err != nil {
+			return nil, err
+		}
+	} else if len(spec.Protect) > 0 {
+		return nil, errors.New("protect blocks without a password file")
+	}
+	i.metrics = reg.Site(spec.Name, Shape(&spec))
+	for _, s := range spec.Scripts {
+		made := newScript(s, i.metrics.Script(s.Ext))
+		i.scripts = append(i.scripts, made)
+		if err := made.runner.Missing(); err != nil {
+			log.Warn("scripts get 503 until their interpreter is installed", "script", s.Ext, "error", err)
+		}
+	}
+	if _, err := i.root.get(); err != nil {
+		log.Warn("requests get 503 until the root is there", "root", spec.Root, "error", err)
+	}
+	i.log = newAccessLog(spec.Logs, spec.Name, log)
+	i.observer = &observer{metrics: i.metrics, log: i.log, process: log}
+	i.service = i.newService()
+	return i, nil
+}
+
+func (i *Instance) newService() *protocol.Service {
+	l := i.spec.Limits
+	s := &protocol.Service{
+		Handler:  i,
+		Observer: i.observer,
+		Limits: protocol.Limits{
+			MaxBody: l.MaxBody, MaxHeader: int(l.MaxHeader), MaxURI: int(l.MaxURI),
+			MaxConnections: l.MaxConnections, KeepBody: int(i.spec.Logs.Body),
+		},
+		Timeouts: i.spec.Timeouts,
+	}
+	s.Versions = versions(&i.spec)
+	return s
+}
+
+func versions(spec *Spec) (v protocol.Versions) {
+	for _, version := range spec.Versions {
+		v.HTTP10 = v.HTTP10 || version == "1.0"
+		v.HTTP11 = v.HTTP11 || version == "1.1"
+	}
+	return v
+}
+
+// Serve implements protocol.Handler.
+func (i *Instance) Serve(x *protocol.Exchange) error { return i.serve(x, 0) }
+
+func (i *Instance) serve(x *protocol.Exchange, hops int) error {
+	d := i.policy.decide(&x.Req, nil)
+	if err := i.authorize(x, d.Protect, nil); err != nil {
+		return err
+	}
+	switch d.Action {
+	case Read, Submit:
+		return i.read(x, d.Protect, hops)
+	case Upload:
+		return i.upload(x)
+	case Remove:
+		return i.remove(x)
+	case Options:
+		x.Res.Status = 204
+		x.Res.Header.Add("Allow", i.policy.allow)
+		return nil
+	case Connect:
+		return i.connect(x)
+	case Refuse:
+	}
+	err := protocol.Fail(d.Status, fmt.Errorf("%s", d.Why))
+	if d.Status == 405 {
+		err.Header = protocol.Header{{Name: "Allow", Value: i.policy.allow}}
+	}
+	return err
+}
+
+// Spec is what the instance was made from.
+func (i *Instance) Spec() Spec { return i.spec }
+
+// Service is what a protocol.Server serves for this instance.
+func (i *Instance) Service() *protocol.Service { return i.service }
+
+// Metrics are the handles of the site, which outlive the instance.
+func (i *Instance) Metrics() *metrics.Site { return i.metrics }
+
+// Stats are live figures, for status and plan.
+type Stats struct {
+	InFlight  int // requests being answered
+	Tunnels   int
+	Processes int // of scripts
+}
+
+// Stats tells what the instance is doing right now.
+func (i *Instance) Stats() Stats {
+	s := Stats{InFlight: int(i.observer.inFlight.Load()), Tunnels: int(i.tunnels.Load())}
+	for _, script := range i.scripts {
+		s.Processes += script.runner.Processes()
+	}
+	return s
+}
 
 // Reopen opens the log files anew, for logrotate.
-func (i *Instance) Reopen() error { panic("stub") }
+func (i *Instance) Reopen() error { return i.log.reopen() }
 
 // Close ends what the instance started: scripts are waited for until ctx ends,
-// then killed; logs are flushed and closed. It is called after the instance's
-// service was retired.
-func (i *Instance) Close(ctx context.Context) error { panic("stub") }
+// then killed; logs are flushed and closed. It is called once, after the
+// instance's service was retired.
+func (i *Instance) Close(ctx context.Context) error {
+	var errs []error
+	for _, s := range i.scripts {
+		errs = append(errs, s.runner.Close(ctx))
+	}
+	return errors.Join(append(errs, i.log.close())...)
+}

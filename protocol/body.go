@@ -18,8 +18,8 @@ type body struct {
 	owed    bool  // 100 Continue is owed before the first read
 	err     error // sticky: io.EOF at the end, *Error when the client broke a rule
 
-	windowEnd   time.Time // until when the window must be full
-	windowBytes int       // what came in it
+	patience    time.Duration // how long we still wait for the rest of the window
+	windowBytes int           // what came in it
 }
 
 // window is how many bytes of a body must arrive within Timeouts.Body, unless
@@ -30,11 +30,20 @@ const window = 16 << 10
 const continueLine = "HTTP/1.1 100 Continue\r\n\r\n"
 
 func (b *body) reset(c *conn, svc *Service, x *Exchange, f framing) {
-	*b = body{c: c, svc: svc, x: x, left: f.length, chunked: f.length < 0, owed: f.expects}
+	*b = body{
+		c: c, svc: svc, x: x,
+		left: f.length, chunked: f.length < 0, owed: f.expects,
+		patience: svc.Timeouts.Body,
+	}
 	if f.length == 0 {
 		b.err = io.EOF
 	}
 }
+
+// over lets go of what belongs to the exchange.
+func (b *body) over() { *b = body{err: errOver} }
+
+var errOver = errors.New("protocol: body read after the end of its exchange")
 
 // Read implements io.Reader. Errors other than io.EOF are *Error: 400 for broken
 // framing or a client that went away, 408 for one that is too slow, 413 for a
@@ -114,15 +123,19 @@ func (b *body) readChunked(p []byte) (int, error) {
 func (b *body) receive(p []byte) (int, error) {
 	if b.owed {
 		b.owed = false
-		if err := b.c.write([]byte(continueLine), b.svc.Timeouts.Write); err != nil {
+		sent := b.c.out.sent // of the answer; this is not a part of it
+		err := b.c.write([]byte(continueLine), b.svc.Timeouts.Write)
+		b.c.out.sent = sent
+		if err != nil {
 			return 0, &Error{Status: 400, Reason: BadTruncated, Close: true, Err: err}
 		}
 	}
-	now := time.Now()
-	if b.windowBytes >= window || now.After(b.windowEnd) { // also when it was us who took our time
-		b.windowEnd, b.windowBytes = now.Add(b.svc.Timeouts.Body), 0
+	if b.windowBytes >= window {
+		b.patience, b.windowBytes = b.svc.Timeouts.Body, 0
 	}
-	n, err := b.c.read(p, b.windowEnd)
+	begin := time.Now() // only the wait counts, not the time that a handler takes between two reads
+	n, err := b.c.read(p, begin.Add(b.patience))
+	b.patience -= time.Since(begin)
 	b.windowBytes += n
 	switch {
 	case err == nil:

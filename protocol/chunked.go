@@ -92,7 +92,7 @@ func (d *chunked) step(c byte) *Error {
 func (d *chunked) stepSize(c byte) *Error {
 	if v := unhex(c); v >= 0 {
 		d.digits++
-		if d.digits > maxChunkDigits || d.size > 1<<59 {
+		if d.digits > maxChunkDigits || d.size >= 1<<59 {
 			return badChunk("chunk size too large")
 		}
 		d.size = d.size<<4 | int64(v)

@@ -144,6 +144,7 @@ func (c *conn) exchange(svc *Service) (again bool) {
 		return c.refuse(svc, x, bad)
 	}
 	c.body.reset(c, svc, x, f)
+	x.Begun = true
 	svc.Observer.Begin(x)
 	c.handle(svc, x)
 

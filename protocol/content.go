@@ -17,6 +17,7 @@ type Content struct {
 	length int64 // -1: unknown
 	stream io.ReadCloser
 	tunnel TunnelFunc
+	end    io.Closer // of the tunnel
 }
 
 type contentKind uint8
@@ -32,9 +33,8 @@ const (
 // TunnelFunc takes a connection over after the head of a 2xx answer to CONNECT
 // was written (RFC 9110, section 9.3.6). early holds what the client sent right
 // after its request; it is valid until TunnelFunc returns. TunnelFunc returns when
-// the tunnel is done, with the number of bytes sent to and received from the
-// client; the engine then closes the connection, and also when the exchange's
-// Ctx ends.
+// the tunnel is done, or the exchange's Ctx has ended, with the number of bytes
+// sent to and received from the client; the engine then closes the connection.
 type TunnelFunc func(client *net.TCPConn, early []byte) (sent, received int64, err error)
 
 // Bytes is a body held in memory. The engine only reads b.
@@ -44,22 +44,26 @@ func Bytes(b []byte) Content {
 
 // File is length bytes of f from offset on, sent with sendfile(2). The engine
 // closes f. If f ends early the connection is closed, so that the client sees
-// the answer is incomplete.
+// the answer is incomplete; when nothing was sent yet, it gets a 500 instead.
 func File(f *os.File, offset, length int64) Content {
 	return Content{kind: contentFile, file: f, offset: offset, length: length}
 }
 
 // Stream is a body read from r until io.EOF; length is -1 when it is not known
-// ahead. Every piece that Read returns is sent at once. The engine closes r,
-// exactly once, whatever happens. A Read error closes the connection without
-// completing the answer.
+// ahead. Every piece that Read returns is sent at once, the first one together
+// with the head. Read may read the request's body. The engine closes r, exactly
+// once, whatever happens. A Read error closes the connection without completing
+// the answer; when nothing was sent yet, the client gets an error page (see
+// Error) instead.
 func Stream(r io.ReadCloser, length int64) Content {
 	return Content{kind: contentStream, stream: r, length: length}
 }
 
-// Tunnel hands the connection itself over to run.
-func Tunnel(run TunnelFunc) Content {
-	return Content{kind: contentTunnel, tunnel: run}
+// Tunnel hands the connection itself over to run. The engine closes end, the
+// other end of the tunnel, also when run could not be called; end may be nil.
+// Only a 2xx answer to CONNECT may hold a tunnel, and each one must.
+func Tunnel(run TunnelFunc, end io.Closer) Content {
+	return Content{kind: contentTunnel, tunnel: run, end: end}
 }
 
 // Len is the length of the body in bytes, or -1 when it is not known ahead.
@@ -68,14 +72,18 @@ func (c *Content) Len() int64 { return c.length }
 // Close releases what the content holds. The engine calls it for every Content
 // in a Response; a handler only for one that it replaces.
 func (c *Content) Close() error {
-	var err error
-	switch c.kind {
+	held := *c
+	*c = Content{} // first, so that a Close that panics is not called again
+	switch held.kind {
 	case contentFile:
-		err = c.file.Close()
+		return held.file.Close()
 	case contentStream:
-		err = c.stream.Close()
-	case contentNone, contentBytes, contentTunnel:
+		return held.stream.Close()
+	case contentTunnel:
+		if held.end != nil {
+			held.end.Close() // most often closed already
+		}
+	case contentNone, contentBytes:
 	}
-	*c = Content{}
-	return err
+	return nil
 }

@@ -33,12 +33,12 @@ func Failf(status int, format string, args ...any) *Error {
 }
 
 // StatusOf is the status that err stands for: its own for an *Error, 200 for
-// nil, 500 for any other.
+// nil, 500 for any other and for an *Error whose status is none of an error.
 func StatusOf(err error) int {
 	if err == nil {
 		return 200
 	}
-	if e, ok := errors.AsType[*Error](err); ok {
+	if e, ok := errors.AsType[*Error](err); ok && 400 <= e.Status && e.Status <= 599 {
 		return e.Status
 	}
 	return 500

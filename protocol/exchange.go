@@ -38,6 +38,7 @@ type Exchange struct {
 
 	// The outcome, filled in by the engine and complete when Observer.Done is
 	// called.
+	Begun    bool          // Observer.Begin was called
 	Start    time.Time     // when the first byte of the request was read
 	Took     time.Duration // from Start to the last byte of the answer
 	Received int64         // bytes of the request's body that were read
@@ -45,25 +46,27 @@ type Exchange struct {
 	Kept     []byte        // the first Limits.KeepBody bytes of the request's body; valid until Done returns
 	Err      error         // why the exchange failed: what Serve returned, *PanicError, or what went wrong on the wire
 
-	framing int64 // bytes of chunk framing that were written
+	framing int64    // bytes of chunk framing that were written
+	fields  Header   // the engine's list behind Req.Header, to be used again
+	answer  [8]Field // where Res.Header begins
 }
 
 // reset makes x ready for a request on a connection, keeping what it has allocated.
 func (x *Exchange) reset(c *conn, svc *Service) {
-	clear(x.Req.Header)
-	clear(x.Res.Header)
-	fields, answer, kept := x.Req.Header[:0], x.Res.Header[:0], x.Kept[:0]
+	clear(x.fields) // not Req.Header or Res.Header: these may be a handler's by now
+	fields, kept := x.fields[:0], x.Kept[:0]
 	*x = Exchange{
 		Ctx:   svc.ctx,
 		Req:   Request{Path: "/", Minor: 1, Header: fields, Body: &c.body, Remote: c.remote, Local: c.local},
-		Res:   Response{Header: answer},
 		Start: time.Now(),
 		Kept:  kept,
 	}
+	x.Res.Header = x.answer[:0]
 }
 
 // Request is what the client sent. Its strings may be kept; the Header slice
-// and Body may not.
+// and Body may not. Body is for one goroutine at a time: the one that runs Serve,
+// or after it the Read of a Stream.
 type Request struct {
 	Method string // case-sensitive, as sent
 	Target string // the request-target as sent (RFC 9112, section 3.2)
@@ -108,7 +111,9 @@ type Observer interface {
 	// Conn is called for every change of a connection's state: from ConnNone
 	// when it was accepted, to ConnNone when it ended. When a connection is
 	// taken over by another Service, the old Observer sees it end and the new
-	// one sees it come from ConnNone with taken set.
+	// one sees it come from ConnNone, both with taken set. A waiting connection
+	// is taken over by its next request, so Conn may be called long after its
+	// Service was retired.
 	Conn(from, to ConnState, taken bool)
 	// Refused is called when an accepted connection is turned away; reason is
 	// one of the Refused… constants.
@@ -118,7 +123,9 @@ type Observer interface {
 	Begin(x *Exchange)
 	// Done is called once an exchange is over. It is also called, without a
 	// Begin, for a request that could not be parsed: x.Req then holds what
-	// could be read of it, and x.Err an *Error with a Reason.
+	// could be read of it, and x.Err an *Error with a Reason; and for a
+	// connection that was refused and got a 503 for it: x.Req is then empty and
+	// x.Err an *Error without a Reason.
 	Done(x *Exchange)
 }
 

@@ -72,6 +72,11 @@ func frame(req *Request, lim *Limits) (framing, *Error) {
 	case seen.length == 1:
 		f.length, err = parseLength(length, lim.MaxBody)
 	}
+	if err == nil && f.length != 0 && req.Method == MethodConnect {
+		// RFC 9110, section 9.3.6: a CONNECT has no content. What follows the head
+		// is the tunnel's, and nobody must read it as a body.
+		err = bad(400, BadLength, "body in a CONNECT request")
+	}
 	f.expects = f.expects && f.length != 0
 	req.Length = f.length
 	return f, err

@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"bytes"
+	"net/netip"
 	"strconv"
 	"strings"
 )
@@ -162,13 +163,6 @@ func validAuthority(a string, withPort bool) bool {
 }
 
 func validIPv6(s string) bool {
-	if len(s) < 2 || !strings.Contains(s, ":") {
-		return false
-	}
-	for i := 0; i < len(s); i++ {
-		if unhex(s[i]) < 0 && s[i] != ':' && s[i] != '.' {
-			return false
-		}
-	}
-	return true
+	a, err := netip.ParseAddr(s)
+	return err == nil && a.Is6() && a.Zone() == ""
 }

@@ -31,14 +31,17 @@ func (c *conn) read(p []byte, until time.Time) (int, error) {
 			err = io.EOF
 		}
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			c.in = nil
 			return c.ioN, err
 		}
 		// The deadline may be an older one, or one that drain has set.
 		switch {
 		case c.idle.Load() && c.srv.draining.Load():
 			c.lastTry = true
+			c.armed = time.Time{}
 			c.tcp.SetReadDeadline(time.Time{})
 		case !time.Now().Before(until):
+			c.in = nil
 			return 0, errTimeout
 		default:
 			c.armed = time.Time{}
@@ -89,32 +92,73 @@ func (c *conn) armRead() {
 	if c.armed.IsZero() || c.armed.After(c.until) {
 		c.armed = c.until
 		c.tcp.SetReadDeadline(c.until) // fails only on a closed connection, which the read then tells
+		if c.idle.Load() && c.srv.draining.Load() {
+			c.tcp.SetReadDeadline(longAgo) // drain's own, which ours may have replaced
+		}
 	}
 }
 
+// longAgo is a deadline that ends a wait at once.
+var longAgo = time.Unix(1, 0)
+
 // send calls try until it has nothing left to send, waiting for the client to
-// take the bytes: each window's worth within limit.
+// take the bytes: a window's worth in each limit.
 func (c *conn) send(limit time.Duration, try func(fd uintptr) bool) error {
-	c.out.limit = limit
-	for c.out.more() {
-		c.ioErr = nil
+	o := &c.out
+	o.limit, o.err = limit, nil
+	for o.more() {
 		err := c.raw.Write(try)
 		if err == nil {
-			err = c.ioErr
+			err = o.err
+		}
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			if c.clientTakes() {
+				continue
+			}
+			err = errSlowReader
 		}
 		if err != nil {
-			if errors.Is(err, os.ErrDeadlineExceeded) {
-				err = errSlowReader
-			}
-			c.out.clear()
+			o.clear()
+			o.broken = err != errShortFile
 			return err
 		}
 	}
-	if c.out.waited {
-		c.out.waited = false
+	o.clear()
+	if o.waited {
+		o.waited = false
 		c.tcp.SetWriteDeadline(time.Time{})
 	}
 	return nil
+}
+
+// armWrite begins a wait for the client. The kernel calls a socket writable only
+// when a good part of its buffer is free, which a slow but honest client may need
+// longer for than the limit: what counts is therefore what the client took.
+func (c *conn) armWrite(fd uintptr) {
+	c.out.waited = true
+	c.out.taken = c.out.sent - unacknowledged(fd)
+	c.tcp.SetWriteDeadline(time.Now().Add(c.out.limit))
+}
+
+// clientTakes is asked when the wait is over. It begins the next one if the client
+// took a window's worth in it.
+func (c *conn) clientTakes() (took bool) {
+	before := c.out.taken
+	err := c.raw.Control(func(fd uintptr) {
+		if took = c.out.sent-unacknowledged(fd)-before >= window; took {
+			c.armWrite(fd)
+		}
+	})
+	return took && err == nil
+}
+
+// unacknowledged is how many bytes wait in the kernel for the client; tcp(7).
+func unacknowledged(fd uintptr) int64 {
+	n, err := unix.IoctlGetInt(int(fd), unix.SIOCOUTQ)
+	if err != nil {
+		return 0
+	}
+	return int64(n)
 }
 
 var errSlowReader = errors.New("client took the answer too slowly (timeouts.write)")
@@ -126,10 +170,12 @@ type outgoing struct {
 	offset int64
 	left   int64 // of the file
 	flags  int   // for send(2)
-	sent   int64
+	sent   int64 // of this answer
+	err    error // of the last try
+	broken bool  // the connection failed: nothing more can be sent
 	limit  time.Duration
-	since  int  // bytes since the deadline was armed
-	waited bool // a deadline is armed
+	waited bool  // a deadline is armed
+	taken  int64 // what of sent the client had taken when it was
 }
 
 func (o *outgoing) more() bool { return len(o.bytes) > 0 || o.left > 0 }
@@ -161,7 +207,7 @@ func (c *conn) writeOnce(fd uintptr) bool {
 	if n > 0 {
 		o.bytes = o.bytes[n:]
 	}
-	return c.progress(n, err, "send")
+	return c.progress(fd, n, err, "send")
 }
 
 // maxSendfile is the most that sendfile(2) moves in one call.
@@ -174,32 +220,30 @@ func (c *conn) sendfileOnce(fd uintptr) bool {
 		o.left -= int64(n)
 	}
 	if n == 0 && err == nil {
-		c.ioErr = errShortFile
+		o.err = errShortFile
 		return true
 	}
-	return c.progress(n, err, "sendfile")
+	return c.progress(fd, n, err, "sendfile")
 }
 
 var errShortFile = errors.New("file ended before the length that was announced")
 
 // progress accounts for one call and says whether the wait for the socket is over.
-func (c *conn) progress(n int, err error, call string) bool {
+func (c *conn) progress(fd uintptr, n int, err error, call string) bool {
 	o := &c.out
 	if n > 0 {
 		o.sent += int64(n)
-		o.since += n
 	}
 	switch err {
 	case nil, unix.EINTR:
 		return true
 	case unix.EAGAIN:
-		if !o.waited || o.since >= window {
-			o.waited, o.since = true, 0
-			c.tcp.SetWriteDeadline(time.Now().Add(o.limit))
+		if !o.waited {
+			c.armWrite(fd)
 		}
 		return false
 	default:
-		c.ioErr = os.NewSyscallError(call, err)
+		o.err = os.NewSyscallError(call, err)
 		return true
 	}
 }

@@ -1,0 +1,177 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"sited/supervisor"
+	"sited/supervisor/config"
+)
+
+// The commands that ask a running sited: plan, reload and status. Where its
+// admin endpoint is they read in the file, or are told.
+
+// asking are the flags these commands share.
+type asking struct {
+	admin   string
+	timeout time.Duration
+	json    bool
+}
+
+func (a *asking) flags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&a.admin, "admin", "", "`ADDRESS` of the admin endpoint, ip:port, when it is not the one FILE says")
+	cmd.Flags().DurationVar(&a.timeout, "timeout", time.Minute, "how long to wait for the answer")
+	cmd.Flags().BoolVar(&a.json, "json", false, "print the result as JSON")
+}
+
+func (a *asking) client(e *env, args []string) (supervisor.Client, error) {
+	if a.admin != "" {
+		addr, err := netip.ParseAddrPort(a.admin)
+		if err != nil {
+			return supervisor.Client{}, fmt.Errorf("--admin %q: write ip:port, as in 127.0.0.1:9180", a.admin)
+		}
+		return supervisor.Client{Addr: addr}, nil
+	}
+	return supervisor.Client{Addr: config.Load(file(args), e.lookup).Admin.Addr}, nil
+}
+
+func (a *asking) context() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.Background(), a.timeout)
+}
+
+// sameFile makes sure that the running sited is about the file that was named.
+func sameFile(ctx context.Context, c supervisor.Client, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	status, err := c.Status(ctx)
+	if err != nil {
+		return err
+	}
+	asked, err := filepath.Abs(args[0])
+	if err != nil {
+		return err
+	}
+	if asked != status.Config.Path {
+		return fmt.Errorf("the sited at %s serves %s, not %s", c.Addr, status.Config.Path, asked)
+	}
+	return nil
+}
+
+func planCommand(e *env) *cobra.Command {
+	var a asking
+	cmd := &cobra.Command{
+		Use:   "plan [FILE]",
+		Short: "Ask the running sited what a reload would change",
+		Long: `Ask the running sited to read its file and say what each site would see: nothing,
+a swap on its open socket (with what changes), a new address, a start, a stop, or
+a refusal. Nothing is changed.
+
+Exit status: 0 no changes, 2 changes, 1 something is wrong.`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			return a.report(e, args, supervisor.Client.Plan, (*supervisor.Report).ExitCode)
+		},
+	}
+	a.flags(cmd)
+	return cmd
+}
+
+func reloadCommand(e *env) *cobra.Command {
+	var a asking
+	var allOrNothing bool
+	cmd := &cobra.Command{
+		Use:   "reload [FILE]",
+		Short: "Have the running sited take its file in, and say what came of it",
+		Long: `Have the running sited take its file in. It returns when that is done and prints
+the plan with what became of each step.
+
+Exit status: 0 when all of the file is in force, 1 when something was refused.`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			ask := func(c supervisor.Client, ctx context.Context) (*supervisor.Report, error) {
+				return c.Reload(ctx, allOrNothing)
+			}
+			return a.report(e, args, ask, func(r *supervisor.Report) int {
+				if r.ExitCode() == 1 {
+					return 1
+				}
+				return 0
+			})
+		},
+	}
+	a.flags(cmd)
+	cmd.Flags().BoolVar(&allOrNothing, "all-or-nothing", false, "change nothing unless every site can be taken in")
+	return cmd
+}
+
+// report asks for a report, prints it, and turns it into an exit status.
+func (a *asking) report(e *env, args []string, ask func(supervisor.Client, context.Context) (*supervisor.Report, error), status func(*supervisor.Report) int) error {
+	c, err := a.client(e, args)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := a.context()
+	defer cancel()
+	if err := sameFile(ctx, c, args); err != nil {
+		return err
+	}
+	r, err := ask(c, ctx)
+	if err != nil {
+		return err
+	}
+	if a.json {
+		err = printJSON(e.stdout, r)
+	} else {
+		_, err = fmt.Fprint(e.stdout, r.Text())
+	}
+	if err == nil && status(r) != 0 {
+		return exit(status(r))
+	}
+	return err
+}
+
+func statusCommand(e *env) *cobra.Command {
+	var a asking
+	cmd := &cobra.Command{
+		Use:   "status [FILE]",
+		Short: "Ask the running sited how its sites are",
+		Long: `Ask the running sited how its sites are: state, generation, connections,
+requests in flight, tunnels and script processes.
+
+Exit status: 0 when every site that ought to serve does, 2 when one doesn't,
+1 when no sited answers.`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			c, err := a.client(e, args)
+			if err != nil {
+				return err
+			}
+			ctx, cancel := a.context()
+			defer cancel()
+			if err := sameFile(ctx, c, args); err != nil {
+				return err
+			}
+			s, err := c.Status(ctx)
+			if err != nil {
+				return err
+			}
+			if a.json {
+				err = printJSON(e.stdout, s)
+			} else {
+				_, err = fmt.Fprint(e.stdout, s.Text())
+			}
+			if err == nil && len(s.NotReady()) > 0 {
+				return exit(2)
+			}
+			return err
+		},
+	}
+	a.flags(cmd)
+	return cmd
+}

@@ -1,0 +1,123 @@
+// Command sited hosts many web sites from one process. It only translates the
+// operating system into values; `sited help` lists what it can do.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGUSR1)
+	os.Exit(run(os.Args[1:], &env{
+		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
+		lookup: os.LookupEnv, signals: signals, version: version(),
+	}))
+}
+
+// env is what the operating system gives.
+type env struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	lookup         func(name string) (string, bool)
+	signals        <-chan os.Signal
+	version        string
+}
+
+// exit is an exit status that says all there is to say.
+type exit int
+
+func (e exit) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+
+// run is main as a function: it returns the exit status.
+func run(args []string, e *env) int {
+	root := command(e)
+	root.SetArgs(doubleDashes(args))
+	err := root.Execute()
+	if status, ok := errors.AsType[exit](err); ok {
+		return int(status)
+	}
+	if err != nil {
+		fmt.Fprintln(e.stderr, "sited:", err)
+		return 1
+	}
+	return 0
+}
+
+func command(e *env) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "sited",
+		Short: "Hosts many web sites from one process",
+		Long: `sited hosts many web sites from one process. It reads a file of site blocks,
+runs an isolated server for each, takes a changed file in without dropping a
+request, and exports Prometheus metrics for every site.
+
+  sited run                 serve what sites.hcl says
+  sited validate            is the file right?
+  sited plan                what would a reload change?
+  sited explain GET http://127.0.0.1:8082/private/
+                            what does a request get, and why?
+
+The file is sites.hcl in the current folder unless another, or a folder of
+*.hcl files, is given. Flags may be written with one dash or two.`,
+		SilenceUsage: true, SilenceErrors: true,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetIn(e.stdin)
+	root.SetOut(e.stdout)
+	root.SetErr(e.stderr)
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.AddCommand(
+		runCommand(e), validateCommand(e), planCommand(e), fmtCommand(e), reloadCommand(e),
+		statusCommand(e), explainCommand(e), passwdCommand(e), versionCommand(e),
+	)
+	return root
+}
+
+// doubleDashes makes -json of Go's and Terraform's users the --json of cobra's.
+// What stands alone, or behind "--", is left as it is.
+func doubleDashes(args []string) []string {
+	out := make([]string, len(args))
+	for i, a := range args {
+		if a == "--" {
+			copy(out[i:], args[i:])
+			break
+		}
+		out[i] = a
+		if len(a) > 2 && a[0] == '-' && a[1] != '-' && !strings.HasPrefix(a[2:], "=") {
+			out[i] = "-" + a
+		}
+	}
+	return out
+}
+
+// file is the configuration that a command is about.
+func file(args []string) string {
+	if len(args) == 0 {
+		return "sites.hcl"
+	}
+	return args[0]
+}
+
+// release is set by the linker for a release: -ldflags "-X main.release=1.2.3".
+var release string
+
+func version() string {
+	if release != "" {
+		return release
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
+		return info.Main.Version
+	}
+	return "dev"
+}

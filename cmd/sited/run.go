@@ -1,0 +1,151 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"syscall"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"sited/supervisor"
+)
+
+func runCommand(e *env) *cobra.Command {
+	var format, level string
+	var watch, allOrNothing bool
+	cmd := &cobra.Command{
+		Use:   "run [FILE]",
+		Short: "Serve the sites of FILE",
+		Long: `Serve the sites of FILE (sites.hcl) until SIGTERM or SIGINT; requests in flight
+then finish within each site's drain timeout, and a second signal ends at once.
+
+A changed file is taken in live: unchanged sites are not touched, changed ones
+are swapped on their open sockets, and a block that is wrong leaves its site as
+it was. SIGHUP and ` + "`sited reload`" + ` do the same at once. SIGUSR1 reopens the log
+files (logrotate).`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			log, err := newLogger(e.stderr, format, level)
+			if err != nil {
+				return err
+			}
+			s := supervisor.New(supervisor.Options{
+				File: file(args), Version: e.version, Log: log, Env: e.lookup,
+				Watch: watch, WatchAllOrNothing: allOrNothing,
+				Ready: func(status supervisor.Status) { printServing(e.stdout, &status) },
+			})
+			return serve(e, s, log)
+		},
+	}
+	cmd.Flags().StringVar(&format, "log-format", "auto", "text, json, or auto: text on a terminal, json otherwise")
+	cmd.Flags().StringVar(&level, "log-level", "info", "debug, info, warn or error")
+	cmd.Flags().BoolVar(&watch, "watch", true, "take a changed file in by itself")
+	cmd.Flags().BoolVar(&allOrNothing, "all-or-nothing", false, "a changed file is taken in only if every site of it can be")
+	return cmd
+}
+
+// serve runs s and gives it the signals.
+func serve(e *env, s *supervisor.Supervisor, log *slog.Logger) error {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	for {
+		select {
+		case err := <-done:
+			if c, ok := errors.AsType[*supervisor.ConfigError](err); ok {
+				fmt.Fprintf(e.stderr, "sited: %s can't be used; nothing was started\n\n", c.Config.Path)
+				writeDiagnostics(e.stderr, c.Config)
+				return exit(1)
+			}
+			return err
+		case sig := <-e.signals:
+			switch sig {
+			case syscall.SIGHUP:
+				go reload(ctx, s, log)
+			case syscall.SIGUSR1:
+				go s.Reopen()
+			default:
+				if ctx.Err() != nil {
+					log.Warn("second signal: ending at once", "signal", sig.String())
+					s.Kill()
+				}
+				cancel()
+			}
+		}
+	}
+}
+
+// reload is what SIGHUP asks for; what came of it is logged by the supervisor.
+func reload(ctx context.Context, s *supervisor.Supervisor, log *slog.Logger) {
+	if _, err := s.Reload(ctx, supervisor.Request{Trigger: "signal"}); err != nil {
+		log.Error("not reloaded", "error", err)
+	}
+}
+
+func newLogger(w io.Writer, format, level string) (*slog.Logger, error) {
+	var opts slog.HandlerOptions
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		return nil, fmt.Errorf("--log-level %q: it is debug, info, warn or error", level)
+	}
+	opts.Level = l
+	if format == "auto" {
+		format = "json"
+		if isTerminal(w) {
+			format = "text"
+		}
+	}
+	switch format {
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, &opts)), nil
+	case "text":
+		opts.ReplaceAttr = shortTime
+		return slog.New(slog.NewTextHandler(w, &opts)), nil
+	}
+	return nil, fmt.Errorf("--log-format %q: it is text, json or auto", format)
+}
+
+// shortTime leaves the date out: a person at a terminal knows it.
+func shortTime(groups []string, a slog.Attr) slog.Attr {
+	if a.Key == slog.TimeKey && len(groups) == 0 {
+		return slog.String(a.Key, a.Value.Time().Format(time.TimeOnly))
+	}
+	return a
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// printServing tells, once, what is served where.
+func printServing(out io.Writer, status *supervisor.Status) {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "SITE\tURL\tSTATE\tROOT")
+	for _, site := range status.Sites {
+		url := "-"
+		if site.Addr != "" {
+			url = "http://" + site.Addr + "/"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", site.Name, url, site.State, site.Root)
+	}
+	if status.Admin.Addr != "" {
+		fmt.Fprintf(w, "(admin)\thttp://%s/\tserving\t/metrics /healthz /readyz /api/sites\n", status.Admin.Addr)
+	} else {
+		fmt.Fprintf(w, "(admin)\t-\t%s\t\n", status.Admin.Reason)
+	}
+	w.Flush()
+	for _, site := range status.Sites {
+		if site.Reason != "" {
+			fmt.Fprintf(out, "%s: %s\n", site.Name, site.Reason)
+		}
+	}
+}

@@ -1,0 +1,41 @@
+package instance
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"sited/protocol"
+)
+
+// authorize asks for the credentials of a protect block; nil, and one that was
+// granted already, asks for nothing. It sets x.Req.User.
+func (i *Instance) authorize(x *protocol.Exchange, rule, granted *Protect) error {
+	if rule == nil || rule == granted {
+		return nil
+	}
+	field := x.Req.Header.Get("Authorization")
+	if field == "" && x.Req.Method == protocol.MethodConnect {
+		field = x.Req.Header.Get("Proxy-Authorization") // where clients put it (RFC 9110, section 11.7.2)
+	}
+	user, err := i.credentials.verify(x.Ctx, field)
+	switch {
+	case err == nil && len(rule.Users) > 0 && !slices.Contains(rule.Users, user):
+		err = fmt.Errorf("user %q is not among those protect %q names", user, rule.Glob)
+	case err == nil:
+		x.Req.User = user
+		return nil
+	case errors.Is(err, errNoCredentials):
+	case !errors.Is(err, errWrongCredentials):
+		return err
+	}
+	if !errors.Is(err, errNoCredentials) {
+		i.metrics.AuthFailures.Inc()
+	}
+	challenge := fmt.Sprintf(`Basic realm="%s", charset="UTF-8"`, i.spec.Name) // RFC 7617
+	return &protocol.Error{
+		Status: 401,
+		Header: protocol.Header{{Name: "WWW-Authenticate", Value: challenge}},
+		Err:    err,
+	}
+}

@@ -1,0 +1,127 @@
+package instance
+
+import (
+	"fmt"
+	"os"
+
+	"sited/protocol"
+)
+
+// Explanation says what a request would get, and why.
+type Explanation struct {
+	Site   string   `json:"site"`
+	Method string   `json:"method"`
+	Path   string   `json:"path"` // canonical
+	Steps  []string `json:"steps"`
+	Status int      `json:"status"` // 0: what the script or the tunnel's end says
+}
+
+// Explain takes the decisions that a site with that spec would take for a
+// request, the same functions that serve it, and looks at the disk without
+// touching anything. Credentials are taken for given.
+func Explain(spec Spec, head string) (*Explanation, error) {
+	p, err := newPolicy(spec)
+	if err != nil {
+		return nil, err
+	}
+	lim := protocol.Limits{MaxBody: spec.Limits.MaxBody, MaxHeader: int(spec.Limits.MaxHeader), MaxURI: int(spec.Limits.MaxURI)}
+	req, err := protocol.ParseRequest(head, lim, versions(&spec))
+	e := &Explanation{Site: spec.Name, Method: req.Method, Path: req.Path}
+	t := &trace{}
+	if err != nil {
+		t.say("the request is refused before the site's rules: %v -> %d %s", err, protocol.StatusOf(err), protocol.StatusText(protocol.StatusOf(err)))
+		e.Status = protocol.StatusOf(err)
+	} else {
+		t.say("path %s, method %s", req.Path, req.Method)
+		e.Status = p.explain(&req, t)
+	}
+	e.Steps = t.steps
+	return e, nil
+}
+
+func (p *policy) explain(req *protocol.Request, t *trace) int {
+	d := p.decide(req, t)
+	switch d.Action {
+	case Refuse:
+		return d.Status
+	case Options:
+		t.say("answers with Allow: %s -> 204", p.allow)
+		return 204
+	case Connect:
+		t.say("opens a tunnel to %s if connect.allow (%d entries) has it -> 200, else 403", req.Target, len(p.targets))
+		return 0
+	case Upload, Remove, Read, Submit:
+	}
+	root, err := os.OpenRoot(p.spec.Root)
+	if err != nil {
+		t.say("the root is not there: %v -> 503", err)
+		return 503
+	}
+	defer root.Close()
+	switch d.Action {
+	case Upload:
+		return p.explainUpload(root, req, t)
+	case Remove:
+		if info, err := root.Stat(relative(req.Path)); err != nil {
+			return t.disk(diskError(err))
+		} else if info.IsDir() {
+			t.say("a folder is not deleted -> 409")
+			return 409
+		}
+		t.say("deletes %s -> 204", req.Path)
+		return 204
+	default:
+		return p.explainRead(root, req, t)
+	}
+}
+
+func (p *policy) explainUpload(root *os.Root, req *protocol.Request, t *trace) int {
+	before, err := uploadTarget(root, relative(req.Path))
+	switch {
+	case err != nil:
+		return t.disk(err)
+	case before != nil:
+		t.say("replaces %s (%d bytes) -> 204", req.Path, before.Size())
+		return 204
+	}
+	t.say("creates %s -> 201", req.Path)
+	return 201
+}
+
+func (p *policy) explainRead(root *os.Root, req *protocol.Request, t *trace) int {
+	f, err := p.find(root, req.Path)
+	if err != nil {
+		return t.disk(err)
+	}
+	if f.file != nil {
+		defer f.file.Close()
+	}
+	if f.path != req.Path {
+		t.say("leads to %s", f.path)
+		t.protect(p.protectFor(req.Method, f.path), &protocol.Request{Method: req.Method, Path: f.path})
+	}
+	switch {
+	case f.script >= 0:
+		s := p.spec.Scripts[f.script]
+		command := "the file itself"
+		if len(s.Command) > 0 {
+			command = fmt.Sprintf("%q", s.Command)
+		}
+		t.say("runs as a script by script %q: %s, PATH_INFO %q -> the script's status", s.Ext, command, f.pathInfo)
+		return 0
+	case f.redirect:
+		t.say("a folder: redirects to %s/ -> 301", req.Path)
+		return 301
+	case req.Method == protocol.MethodPost || req.Method == protocol.MethodPatch:
+		t.say("a file takes no %s -> 405", req.Method)
+		return 405
+	}
+	t.say("sends %s, %d bytes, %s -> 200", f.path, f.info.Size(), contentType(f.path))
+	return 200
+}
+
+func (t *trace) disk(err error) int {
+	status := protocol.StatusOf(err)
+	t.say("%v -> %d %s", err, status, protocol.StatusText(status))
+	return status
+}

@@ -1,0 +1,100 @@
+package instance
+
+import (
+	"io/fs"
+	"os"
+	"strings"
+
+	"sited/protocol"
+)
+
+// found is what a path leads to on disk: a file, a folder that wants its slash,
+// or a script.
+type found struct {
+	file     *os.File // open, the caller closes it; nil for the others
+	info     fs.FileInfo
+	redirect bool   // a folder that was asked for without its slash
+	script   int    // index of the script block; -1 when it is none
+	path     string // of what was found: differs from what was asked for by an index file or path info
+	pathInfo string // what follows the script's name
+}
+
+// find looks a canonical path up. Errors are *protocol.Error.
+func (p *policy) find(root *os.Root, path string) (found, error) {
+	if f, ok := p.findScript(root, path); ok {
+		return f, nil
+	}
+	file, info, err := openFile(root, relative(path))
+	if err != nil {
+		return found{}, err
+	}
+	slash := strings.HasSuffix(path, "/")
+	if !info.IsDir() {
+		if slash {
+			file.Close()
+			return found{}, protocol.Failf(404, "a file has no path below it")
+		}
+		return found{file: file, info: info, script: -1, path: path}, nil
+	}
+	file.Close()
+	if !slash {
+		return found{redirect: true, script: -1, path: path}, nil
+	}
+	return p.findIndex(root, path)
+}
+
+// findScript splits a path on disk (RFC 3875, section 4.1.5): the script is the
+// first regular file on the way that has a script's extension.
+func (p *policy) findScript(root *os.Root, path string) (found, bool) {
+	if len(p.scripts) == 0 {
+		return found{}, false
+	}
+	for end := 1; end < len(path); {
+		next := strings.IndexByte(path[end:], '/')
+		if next < 0 {
+			next = len(path)
+		} else {
+			next += end
+		}
+		name := path[:next]
+		if block, _ := p.script(name); block >= 0 {
+			info, err := root.Stat(relative(name))
+			if err != nil {
+				return found{}, false
+			}
+			if info.Mode().IsRegular() {
+				return found{script: block, path: name, pathInfo: path[next:], info: info}, true
+			}
+		}
+		end = next + 1
+	}
+	return found{}, false
+}
+
+func (p *policy) findIndex(root *os.Root, folder string) (found, error) {
+	for _, name := range p.spec.Index {
+		path := folder + name
+		block, isScript := p.script(name)
+		if isScript && block < 0 {
+			continue // it would be refused
+		}
+		if block >= 0 {
+			if f, ok := p.findScript(root, path); ok {
+				return f, nil
+			}
+			continue
+		}
+		file, info, err := openFile(root, relative(path))
+		if protocol.StatusOf(err) == 404 {
+			continue
+		}
+		if err != nil {
+			return found{}, err
+		}
+		if info.Mode().IsRegular() {
+			return found{file: file, info: info, script: -1, path: path}, nil
+		}
+		file.Close()
+	}
+	return found{}, protocol.Failf(404, "no index file in the folder")
+}

@@ -1,0 +1,77 @@
+package instance
+
+import (
+	"errors"
+	"log/slog"
+
+	"sited/metrics"
+	"sited/protocol"
+)
+
+// observer turns what the engine reports into the site's metrics, its access
+// log, and, for a panic, a line in the process's log.
+type observer struct {
+	metrics  *metrics.Site
+	log      *accessLog
+	process  *slog.Logger
+	inFlight gauge
+}
+
+var _ protocol.Observer = (*observer)(nil)
+
+func (o *observer) Conn(from, to protocol.ConnState, taken bool) {
+	if from == protocol.ConnNone && !taken {
+		o.metrics.Accepted.Inc()
+	}
+	switch from {
+	case protocol.ConnIdle:
+		o.metrics.Idle.Dec()
+	case protocol.ConnActive:
+		o.metrics.Active.Dec()
+	case protocol.ConnNone:
+	}
+	switch to {
+	case protocol.ConnIdle:
+		o.metrics.Idle.Inc()
+	case protocol.ConnActive:
+		o.metrics.Active.Inc()
+	case protocol.ConnNone:
+	}
+}
+
+func (o *observer) Refused(reason string) { o.metrics.Rejected(reason) }
+
+func (o *observer) Begin(*protocol.Exchange) {
+	o.metrics.InFlight.Inc()
+	o.inFlight.Add(1)
+}
+
+func (o *observer) Done(x *protocol.Exchange) {
+	if x.Begun {
+		o.metrics.InFlight.Dec()
+		o.inFlight.Add(-1)
+	}
+	method := x.Req.Method
+	if !protocol.KnownMethod(method) {
+		method = "other"
+	}
+	o.metrics.Request(method, x.Res.Status)
+	o.metrics.Duration.Observe(x.Took.Seconds())
+	o.metrics.RequestBytes.Add(float64(x.Received))
+	o.metrics.ResponseBytes.Add(float64(x.Sent))
+	if x.Err != nil {
+		o.failed(x)
+	}
+	o.log.write(x)
+}
+
+// failed counts why, and logs what only the process's log can tell.
+func (o *observer) failed(x *protocol.Exchange) {
+	if e, ok := errors.AsType[*protocol.Error](x.Err); ok && e.Reason != "" {
+		o.metrics.BadRequest(e.Reason)
+	}
+	if p, ok := errors.AsType[*protocol.PanicError](x.Err); ok {
+		o.metrics.Panics.Inc()
+		o.process.Error("panic while answering a request", "method", x.Req.Method, "path", x.Req.Path, "panic", p.Value, "stack", string(p.Stack))
+	}
+}

@@ -1,0 +1,94 @@
+package instance
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/bmatcuk/doublestar/v4"
+
+	"sited/protocol"
+)
+
+// policy is what a Spec says about requests, made ready to decide. It is
+// immutable and does no I/O.
+type policy struct {
+	spec    Spec
+	allow   string         // the site's methods, for the Allow field
+	scripts map[string]int // extension -> index in spec.Scripts
+	targets Targets        // of CONNECT
+}
+
+func newPolicy(spec Spec) (*policy, error) {
+	p := &policy{spec: spec, allow: strings.Join(spec.Methods, ", "), scripts: map[string]int{}}
+	for i, s := range spec.Scripts {
+		p.scripts[strings.ToLower(s.Ext)] = i
+	}
+	for _, r := range spec.Protect {
+		if !doublestar.ValidatePattern(r.Glob) {
+			return nil, fmt.Errorf("protect %q: not a valid pattern", r.Glob)
+		}
+	}
+	for _, s := range spec.Connect {
+		t, err := ParseTarget(s)
+		if err != nil {
+			return nil, err
+		}
+		p.targets = append(p.targets, t)
+	}
+	return p, nil
+}
+
+// protectFor returns the protect block that decides for a path and method: the
+// first that matches; nil when none does.
+func (p *policy) protectFor(method, path string) *Protect {
+	for i := range p.spec.Protect {
+		r := &p.spec.Protect[i]
+		if len(r.Methods) > 0 && !slices.Contains(r.Methods, method) {
+			continue
+		}
+		if doublestar.MatchUnvalidated(r.Glob, path) || path != "/" && doublestar.MatchUnvalidated(r.Glob, strings.TrimSuffix(path, "/")) {
+			return r
+		}
+	}
+	return nil
+}
+
+// script returns the index of the script block for a file name, and whether the
+// name is a script's at all: one with a block, or one that would be a script
+// elsewhere, whose source must not be shown. The case of extensions is ignored,
+// so that "A.PHP" is no way round.
+func (p *policy) script(name string) (block int, isScript bool) {
+	ext := strings.ToLower(path.Ext(name))
+	if i, ok := p.scripts[ext]; ok {
+		return i, true
+	}
+	return -1, scriptExtensions[ext]
+}
+
+// scriptExtensions are those of files that are programs for a server and nothing
+// else: without a script block they are refused, never shown.
+var scriptExtensions = map[string]bool{
+	".php": true, ".php3": true, ".php4": true, ".php5": true, ".php7": true, ".php8": true,
+	".phtml": true, ".pht": true, ".phps": true, ".phar": true, ".inc": true,
+	".cgi": true, ".fcgi": true, ".fpl": true,
+	".asp": true, ".aspx": true, ".ashx": true, ".jsp": true, ".jspx": true, ".cfm": true, ".shtml": true,
+}
+
+// hidden reports whether a path names a dotfile, or a file in a folder that is
+// one. The folder /.well-known/ is meant to be seen (RFC 8615).
+func hidden(path string) bool {
+	path = strings.TrimPrefix(path, "/.well-known")
+	return strings.Contains(path, "/.")
+}
+
+// allowFor lists the site's methods that the resource can take.
+func (p *policy) allowFor(isScript bool) string {
+	if isScript {
+		return p.allow
+	}
+	return strings.Join(slices.DeleteFunc(slices.Clone(p.spec.Methods), func(m string) bool {
+		return m == protocol.MethodPost || m == protocol.MethodPatch
+	}), ", ")
+}

@@ -1,0 +1,109 @@
+package instance
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"sited/protocol"
+)
+
+// siteRoot is the folder a site serves, as an os.Root: no path and no symbolic
+// link leads out of it. The folder may be replaced while the site runs (a
+// deployment that switches a link): it is looked up by name again, at most once
+// in rootCheck, and opened anew when it is another one. It may be used
+// concurrently.
+type siteRoot struct {
+	path string
+
+	mu      sync.Mutex
+	root    *os.Root
+	checked time.Time
+}
+
+const rootCheck = 200 * time.Millisecond
+
+// get returns the folder. A root that was replaced is left to be closed by the
+// collector, because requests may still be using it. The error is an
+// *protocol.Error, 503 when the folder isn't there.
+func (r *siteRoot) get() (*os.Root, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Now()
+	if r.root != nil && now.Sub(r.checked) < rootCheck {
+		return r.root, nil
+	}
+	if r.root != nil && r.current() {
+		r.checked = now
+		return r.root, nil
+	}
+	root, err := os.OpenRoot(r.path)
+	if err != nil {
+		r.root = nil
+		return nil, protocol.Failf(503, "the site's root is not there: %w", err)
+	}
+	r.root, r.checked = root, now
+	return root, nil
+}
+
+// current reports whether the open folder is still the one of that name.
+func (r *siteRoot) current() bool {
+	now, err := os.Stat(r.path)
+	if err != nil {
+		return false
+	}
+	open, err := r.root.Stat(".")
+	return err == nil && os.SameFile(now, open)
+}
+
+// relative turns a canonical path into a name below the root: without the
+// leading slash and without one at the end.
+func relative(path string) string {
+	for len(path) > 0 && path[len(path)-1] == '/' {
+		path = path[:len(path)-1]
+	}
+	if path == "" {
+		return "."
+	}
+	return path[1:]
+}
+
+// diskError turns an error of the file system into what the client gets.
+func diskError(err error) error {
+	status := 404
+	switch errno, isErrno := errors.AsType[syscall.Errno](err); {
+	case errors.Is(err, fs.ErrPermission):
+		status = 403
+	case errors.Is(err, fs.ErrNotExist), !isErrno: // not an errno: the path leaves the root
+	case errno == syscall.ENOTDIR, errno == syscall.ELOOP, errno == syscall.ENAMETOOLONG, errno == syscall.EINVAL, errno == syscall.ENXIO:
+	case errno == syscall.EMFILE, errno == syscall.ENFILE, errno == syscall.ENOMEM:
+		return &protocol.Error{Status: 503, Header: protocol.Header{{Name: "Retry-After", Value: "1"}}, Err: err}
+	case errno == syscall.ENOSPC, errno == syscall.EDQUOT, errno == syscall.EFBIG:
+		status = 507
+	default:
+		status = 500
+	}
+	return protocol.Fail(status, err)
+}
+
+// openFile opens a file for reading without waiting: a FIFO is not waited for.
+func openFile(root *os.Root, name string) (*os.File, fs.FileInfo, error) {
+	f, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)
+	if err != nil {
+		return nil, nil, diskError(err)
+	}
+	info, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return nil, nil, diskError(err)
+	}
+	if !info.Mode().IsRegular() && !info.IsDir() {
+		f.Close()
+		return nil, nil, protocol.Fail(404, fmt.Errorf("%s is neither a file nor a folder", name))
+	}
+	return f, info, nil
+}

@@ -1,0 +1,175 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"sited/supervisor/config"
+)
+
+// admin is the admin endpoint: where it is and where it ought to be. Its
+// requests are answered by adminHandler. Owner only.
+type admin struct {
+	s       *Supervisor
+	handler http.Handler
+	ln      *net.TCPListener // nil while there is none
+	server  *http.Server
+	addr    netip.AddrPort // of ln
+	wanted  netip.AddrPort
+	reason  string // why it is not where it ought to be
+	backoff backoff
+	timer   *time.Timer
+}
+
+func newAdmin(s *Supervisor) *admin {
+	return &admin{s: s, handler: s.adminHandler(), backoff: backoff{min: s.opts.BackoffMin, max: s.opts.BackoffMax}}
+}
+
+func (a *admin) sockets() []*net.TCPListener {
+	if a.ln == nil {
+		return nil
+	}
+	return []*net.TCPListener{a.ln}
+}
+
+func (a *admin) status() AdminStatus {
+	if a.ln == nil {
+		return AdminStatus{Reason: a.reason}
+	}
+	return AdminStatus{Addr: a.addr.String(), Reason: a.reason}
+}
+
+// adminMove is a change of the admin address on its way. A nil adminMove is no
+// change.
+type adminMove struct {
+	old string
+	new netip.AddrPort
+	ln  *net.TCPListener // bound for it
+	err error
+}
+
+// planAdmin binds the admin address that cfg asks for, unless it is bound.
+func (s *Supervisor) planAdmin(cfg *config.Config) *adminMove {
+	if s.admin.ln != nil && s.admin.addr == cfg.Admin.Addr {
+		return nil
+	}
+	move := &adminMove{old: s.admin.status().Addr, new: cfg.Admin.Addr}
+	move.ln, move.err = listen(move.new, s.sockets(nil))
+	return move
+}
+
+func (m *adminMove) failed() bool { return m != nil && m.err != nil }
+
+// abandon gives up what was bound.
+func (m *adminMove) abandon() {
+	if m != nil && m.ln != nil {
+		_ = m.ln.Close() // never served
+	}
+}
+
+// report is the report's line; outcome is that of a move that has no error.
+func (m *adminMove) report(outcome Outcome) *AdminMove {
+	switch {
+	case m == nil:
+		return nil
+	case m.err != nil:
+		return &AdminMove{Old: m.old, New: m.new.String(), Outcome: Failure, Error: m.err.Error()}
+	default:
+		return &AdminMove{Old: m.old, New: m.new.String(), Outcome: outcome}
+	}
+}
+
+// apply serves on the new address and lets the old one end, or arranges another
+// try. m is nil when the admin endpoint is where it ought to be.
+func (a *admin) apply(m *adminMove) {
+	a.noTimer()
+	if m == nil {
+		a.wanted, a.reason = a.addr, ""
+		a.backoff.reset()
+		return
+	}
+	a.wanted = m.new
+	if m.err != nil {
+		a.tryLater(m.err)
+		return
+	}
+	a.serve(m.ln)
+}
+
+func (a *admin) noTimer() {
+	if a.timer != nil {
+		a.timer.Stop()
+	}
+}
+
+func (a *admin) tryLater(err error) {
+	a.reason = err.Error()
+	wait, wanted := a.backoff.wait(), a.wanted
+	a.s.log.Error("admin endpoint not reachable", "addr", wanted, "reason", a.reason, "retry_in", wait)
+	a.timer = time.AfterFunc(wait, func() { a.s.post(func() { a.retry(wanted) }) })
+}
+
+// retry tries again to bind what was wanted when the try was arranged.
+func (a *admin) retry(wanted netip.AddrPort) {
+	if a.wanted != wanted || a.ln != nil && a.addr == wanted || a.s.phase == Ending {
+		return
+	}
+	ln, err := listen(wanted, a.s.sockets(nil))
+	if err != nil {
+		a.tryLater(err)
+		return
+	}
+	a.serve(ln)
+}
+
+func (a *admin) serve(ln *net.TCPListener) {
+	if a.server != nil {
+		a.retire(a.server)
+	}
+	a.ln, a.addr, a.reason = ln, a.wanted, ""
+	a.backoff.reset()
+	server := &http.Server{
+		Handler:           a.handler,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      2 * time.Minute, // a reload may take its time
+		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(a.s.log.With("part", "admin").Handler(), slog.LevelWarn),
+	}
+	a.server = server
+	a.s.work.Go(func() {
+		if err := server.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+			a.s.log.Error("admin endpoint down", "addr", ln.Addr(), "error", err)
+		}
+	})
+	a.s.log.Info("admin endpoint serving", "addr", a.addr)
+}
+
+// retire ends a server whose requests in flight may be the very reload that
+// moves it.
+func (a *admin) retire(server *http.Server) {
+	a.s.background(func() { shutdown(server, 5*time.Second) })
+}
+
+// close ends the endpoint. It waits a moment for requests in flight; the owner
+// is past its work when it calls this.
+func (a *admin) close() {
+	a.noTimer()
+	if a.server != nil {
+		shutdown(a.server, 500*time.Millisecond)
+	}
+}
+
+func shutdown(server *http.Server, patience time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if server.Shutdown(ctx) != nil {
+		_ = server.Close() // the sockets are gone whatever it says
+	}
+}

@@ -1,0 +1,152 @@
+// Package config reads what sited is told to host: HCL in one file, or in the
+// *.hcl files of a directory, becomes an instance.Spec for each site block, and
+// diagnostics that point at the exact token for whatever is wrong.
+//
+// The data's way: every file is read once (source.go) and parsed; locals are
+// evaluated (locals.go, functions.go); the tables in site.go say which argument
+// goes where and how it is checked; defaults are decoded onto a Spec, and each
+// site onto a copy of that; checks that need more than one argument come last
+// (together.go, address.go).
+package config
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"net/netip"
+	"os/exec"
+	"path/filepath"
+	"slices"
+
+	"github.com/hashicorp/hcl/v2"
+
+	"sited/instance"
+)
+
+// Config is what was read, right or wrong. It is not changed after Load.
+type Config struct {
+	Path    string          // what was given to Load, made absolute; symbolic links are not resolved
+	Admin   Admin           // where metrics, health and control are served
+	Sites   []instance.Spec // the valid sites, in file order; none when Fatal
+	Refused []string        // labels of the sites that have errors, sorted; none of them is in Sites
+	Files   []File          // every file that was read, or that could not be, sorted by path
+	Diags   hcl.Diagnostics // errors and warnings, in file order
+
+	fatal   bool
+	sources map[string]*hcl.File // by the name diagnostics use
+	located []located            // of Diags, one each
+	origin  map[string]string    // site label -> absolute path of the file it is in
+	broken  []string             // absolute paths of config files that could not be read or parsed
+}
+
+// Admin is what the admin block says.
+type Admin struct{ Addr netip.AddrPort }
+
+// Kind says what a file was read for.
+type Kind string
+
+const (
+	KindConfig    Kind = "config"    // blocks, or the directory they are in when it can't be read
+	KindFunction  Kind = "function"  // the file function
+	KindPasswords Kind = "passwords" // a passwords argument; a running site reads it again by itself
+)
+
+// File is a file the configuration depends on.
+type File struct {
+	Path string // absolute
+	Kind Kind
+	Hash string // SHA-256 of the content in hexadecimal; "" when it could not be read
+}
+
+// Load reads the file at path, or the *.hcl files of the directory at path, and
+// everything they refer to. env is what the env function asks; os.LookupEnv
+// outside of tests. Load never returns nil: what is wrong is in Diags.
+func Load(path string, env func(string) (string, bool)) *Config {
+	return load(path, edge{env: env, lookPath: exec.LookPath})
+}
+
+// edge is what Load asks the operating system for besides files.
+type edge struct {
+	env      func(name string) (string, bool)
+	lookPath func(name string) (string, error)
+}
+
+func load(path string, os edge) *Config {
+	l := newLoader(path, os)
+	l.readFiles()
+	l.evalContext()
+	l.checkTopLevel()
+	l.admin()
+	base := l.defaults()
+	for _, f := range l.files {
+		for _, b := range f.blocks(blockSite) {
+			if len(b.Labels) > 0 {
+				l.sites = append(l.sites, l.site(base, f, b))
+			}
+		}
+	}
+	for _, s := range l.sites {
+		l.checkSite(s)
+	}
+	l.checkLabels()
+	l.checkAddresses()
+	return l.finish()
+}
+
+// Hash identifies what was read: Path, and the content of all config files and
+// of all files that the file function read. Of a password file it only counts
+// whether it could be read. Two configs with the same Hash say the same, as long
+// as the environment is the same.
+func (c *Config) Hash() string {
+	h := sha256.New()
+	fmt.Fprintf(h, "%q\n", c.Path)
+	for _, f := range c.Files {
+		content := f.Hash
+		if f.Kind == KindPasswords && content != "" {
+			content = "readable"
+		}
+		fmt.Fprintf(h, "%s %q %s\n", f.Kind, f.Path, content)
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// Fatal reports whether nothing may change: no file could be read and parsed,
+// something is wrong outside of all site blocks, or what all sites share may be
+// in a file that could not be read or parsed. Sites is empty then.
+func (c *Config) Fatal() bool { return c.fatal }
+
+// HasErrors reports whether Diags has an error.
+func (c *Config) HasErrors() bool { return c.Diags.HasErrors() }
+
+// Origin is the absolute path of the file that the site with that label is in,
+// or "" when no such site was seen.
+func (c *Config) Origin(site string) string { return c.origin[site] }
+
+// Holds reports whether a running site must stay as it is: its block has errors,
+// or the file it once came from, origin, can't be read or parsed now, so that
+// nobody knows whether the site is still in it.
+func (c *Config) Holds(site, origin string) bool {
+	if c.fatal || slices.Contains(c.Refused, site) {
+		return true
+	}
+	wanted := slices.ContainsFunc(c.Sites, func(s instance.Spec) bool { return s.Name == site })
+	return !wanted && slices.Contains(c.broken, origin)
+}
+
+// WriteDiagnostics writes Diags as text with snippets of the files, as wide as
+// the terminal if w is one, else 78 columns.
+func (c *Config) WriteDiagnostics(w io.Writer, color bool) error {
+	if err := hcl.NewDiagnosticTextWriter(w, c.sources, textWidth(w), color).WriteDiagnostics(c.Diags); err != nil {
+		return fmt.Errorf("write diagnostics: %w", err)
+	}
+	return nil
+}
+
+// absolute is path from folder on, cleaned.
+func absolute(folder, path string) string {
+	if filepath.IsAbs(path) {
+		return filepath.Clean(path)
+	}
+	return filepath.Join(folder, path)
+}

@@ -1,0 +1,285 @@
+package config
+
+import (
+	"maps"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+
+	"sited/instance"
+)
+
+const (
+	blockAdmin    = "admin"
+	blockDefaults = "defaults"
+	blockLocals   = "locals"
+	blockSite     = "site"
+
+	defaultAdminPort = 9180
+)
+
+// language is all that can be written: the tables below, put together.
+func language() shape {
+	site := shape{
+		name: blockSite, label: "the site's name", repeated: true,
+		args: slices.Concat(argNames(ownArgs()), argNames(siteArgs())),
+		blocks: []shape{
+			{name: "protect", label: "a path pattern", repeated: true, args: argNames(protectArgs())},
+			{name: "script", label: "a file name extension", repeated: true, args: argNames(scriptArgs())},
+			{name: "connect", args: argNames(connectArgs())},
+			{name: "logs", args: argNames(logsArgs())},
+			{name: "limits", args: argNames(limitsArgs())},
+			{name: "timeouts", args: argNames(timeoutsArgs())},
+		},
+	}
+	defaults := shape{name: blockDefaults, args: argNames(siteArgs()), siteOnly: argNames(ownArgs()), blocks: site.blocks}
+	admin := shape{name: blockAdmin, args: argNames(adminArgs())}
+	return shape{blocks: []shape{site, admin, defaults, {name: blockLocals, repeated: true}}}
+}
+
+func shapeOf(name string) shape {
+	all := language().blocks
+	return all[slices.IndexFunc(all, func(s shape) bool { return s.name == name })]
+}
+
+// ownArgs are the arguments that only a site can have.
+func ownArgs() []argument[instance.Spec] {
+	return []argument[instance.Spec]{
+		portArg(func(s *instance.Spec) *netip.AddrPort { return &s.Addr }),
+		wordsArg("hosts", func(s *instance.Spec) *[]string { return &s.Hosts }, 0, checkHost),
+		pathArg("root", func(s *instance.Spec) *string { return &s.Root }, false),
+	}
+}
+
+// siteArgs are the arguments of site and defaults.
+func siteArgs() []argument[instance.Spec] {
+	return []argument[instance.Spec]{
+		ipArg(func(s *instance.Spec) *netip.AddrPort { return &s.Addr }),
+		wordsArg("index", func(s *instance.Spec) *[]string { return &s.Index }, 0, checkIndex),
+		wordsArg("methods", func(s *instance.Spec) *[]string { return &s.Methods }, 1, checkMethod),
+		wordsArg("versions", func(s *instance.Spec) *[]string { return &s.Versions }, 1, checkVersion),
+		pathArg("passwords", func(s *instance.Spec) *string { return &s.Passwords }, false),
+	}
+}
+
+func protectArgs() []argument[instance.Protect] {
+	return []argument[instance.Protect]{
+		wordsArg("methods", func(p *instance.Protect) *[]string { return &p.Methods }, 0, checkKnownMethod),
+		wordsArg("users", func(p *instance.Protect) *[]string { return &p.Users }, 0, checkUser),
+	}
+}
+
+func scriptArgs() []argument[instance.Script] {
+	return []argument[instance.Script]{
+		commandArg("command", func(s *instance.Script) *[]string { return &s.Command }),
+		intArg("workers", func(s *instance.Script) *int { return &s.Workers }, 0, 1024),
+		durationArg("timeout", func(s *instance.Script) *time.Duration { return &s.Timeout }),
+	}
+}
+
+func connectArgs() []argument[instance.Spec] {
+	return []argument[instance.Spec]{
+		wordsArg("allow", func(s *instance.Spec) *[]string { return &s.Connect }, 0, checkTarget),
+	}
+}
+
+func logsArgs() []argument[instance.Logs] {
+	return []argument[instance.Logs]{
+		pathArg("passed", func(g *instance.Logs) *string { return &g.Passed }, true),
+		pathArg("failed", func(g *instance.Logs) *string { return &g.Failed }, true),
+		textArg("format", func(g *instance.Logs) *string { return &g.Format }, checkFormat),
+		sizeArg("body", func(g *instance.Logs) *int64 { return &g.Body }, 0, 1<<20),
+	}
+}
+
+func limitsArgs() []argument[instance.Limits] {
+	return []argument[instance.Limits]{
+		sizeArg("max_body", func(m *instance.Limits) *int64 { return &m.MaxBody }, 0, 1<<50),
+		sizeArg("max_header", func(m *instance.Limits) *int64 { return &m.MaxHeader }, 1<<10, 1<<20),
+		sizeArg("max_uri", func(m *instance.Limits) *int64 { return &m.MaxURI }, 256, 64<<10),
+		intArg("max_connections", func(m *instance.Limits) *int { return &m.MaxConnections }, 1, 1_000_000),
+	}
+}
+
+func timeoutsArgs() []argument[instance.Timeouts] {
+	return []argument[instance.Timeouts]{
+		durationArg("header", func(t *instance.Timeouts) *time.Duration { return &t.Header }),
+		durationArg("body", func(t *instance.Timeouts) *time.Duration { return &t.Body }),
+		durationArg("write", func(t *instance.Timeouts) *time.Duration { return &t.Write }),
+		durationArg("idle", func(t *instance.Timeouts) *time.Duration { return &t.Idle }),
+		durationArg("drain", func(t *instance.Timeouts) *time.Duration { return &t.Drain }),
+	}
+}
+
+func adminArgs() []argument[Admin] {
+	return []argument[Admin]{
+		ipArg(func(a *Admin) *netip.AddrPort { return &a.Addr }),
+		portArg(func(a *Admin) *netip.AddrPort { return &a.Addr }),
+	}
+}
+
+// site is a site block, or the defaults, as far as it has been decoded.
+type site struct {
+	spec  instance.Spec
+	file  *configFile
+	block *hclsyntax.Block // nil for defaults that nobody wrote
+	given said             // inherited arguments too
+
+	protects []hcl.Range            // where spec.Protect are written
+	scripts  map[string]scriptBlock // by extension
+	connect  *hclsyntax.Block       // nil when there is none, or an inherited one
+}
+
+// scriptBlock is where a script is written.
+type scriptBlock struct {
+	label   hcl.Range
+	command hcl.Expression // nil for none
+}
+
+// checkTopLevel reports what has no place outside of blocks, and what may be
+// there only once in all files together.
+func (l *loader) checkTopLevel() {
+	top := language()
+	first := map[string]hcl.Range{}
+	for _, f := range l.files {
+		if f.broken {
+			continue
+		}
+		l.contents(f.body, top)
+		for _, name := range []string{blockAdmin, blockDefaults} {
+			for _, b := range f.blocks(name)[:min(1, len(f.blocks(name)))] {
+				if before, twice := first[name]; twice {
+					l.fail(b.TypeRange, "Repeated block", "There is one %s block at %s already, and only one can be in all files together. Put everything into that one.",
+						name, place(before))
+				} else {
+					first[name] = b.TypeRange
+				}
+			}
+		}
+	}
+}
+
+func (l *loader) admin() {
+	for _, f := range l.files {
+		for _, b := range f.blocks(blockAdmin) {
+			l.contents(b.Body, shapeOf(blockAdmin))
+			decode(l, b.Body, adminArgs(), &l.cfg.Admin, "", said{})
+		}
+	}
+}
+
+// defaults is what every site starts from.
+func (l *loader) defaults() *site {
+	s := &site{spec: instance.Defaults(), given: said{}, scripts: map[string]scriptBlock{}}
+	for _, f := range l.files {
+		for _, b := range f.blocks(blockDefaults) {
+			s.file, s.block = f, b
+			l.decodeInto(s, shapeOf(blockDefaults))
+		}
+	}
+	return s
+}
+
+// site decodes one site block onto a copy of base.
+func (l *loader) site(base *site, f *configFile, b *hclsyntax.Block) *site {
+	s := &site{
+		spec: base.spec, file: f, block: b,
+		given:    maps.Clone(base.given),
+		protects: base.protects,
+		scripts:  maps.Clone(base.scripts),
+	}
+	s.spec.Name = b.Labels[0]
+	s.spec.Scripts = slices.Clone(base.spec.Scripts)
+	decode(l, b.Body, ownArgs(), &s.spec, "", s.given)
+	l.decodeInto(s, shapeOf(blockSite))
+	logs := filepath.Join(l.folder, "logs", s.spec.Name)
+	if s.given["logs.passed"] == nil {
+		s.spec.Logs.Passed = filepath.Join(logs, "passed.log")
+	}
+	if s.given["logs.failed"] == nil {
+		s.spec.Logs.Failed = filepath.Join(logs, "failed.log")
+	}
+	if l.cfg.origin[s.spec.Name] == "" {
+		l.cfg.origin[s.spec.Name] = f.path
+	}
+	return s
+}
+
+// decodeInto decodes what site and defaults have in common.
+func (l *loader) decodeInto(s *site, is shape) {
+	blocks := l.contents(s.block.Body, is)
+	decode(l, s.block.Body, siteArgs(), &s.spec, "", s.given)
+	byType := map[string][]*hclsyntax.Block{}
+	for _, b := range blocks {
+		byType[b.Type] = append(byType[b.Type], b)
+		for _, kind := range is.blocks {
+			if kind.name == b.Type {
+				l.contents(b.Body, kind)
+			}
+		}
+	}
+	for _, b := range byType["logs"] {
+		decode(l, b.Body, logsArgs(), &s.spec.Logs, "logs.", s.given)
+	}
+	for _, b := range byType["limits"] {
+		decode(l, b.Body, limitsArgs(), &s.spec.Limits, "limits.", s.given)
+	}
+	for _, b := range byType["timeouts"] {
+		decode(l, b.Body, timeoutsArgs(), &s.spec.Timeouts, "timeouts.", s.given)
+	}
+	for _, b := range byType["connect"] {
+		s.connect = b
+		s.spec.Connect = nil
+		given := said{}
+		decode(l, b.Body, connectArgs(), &s.spec, "", given)
+		if given["allow"] == nil {
+			l.fail(b.TypeRange, "Missing argument", `A connect block needs allow, the targets that tunnels may have: allow = ["*.example.org:443"].`)
+		}
+	}
+	l.decodeProtects(s, byType["protect"])
+	l.decodeScripts(s, byType["script"])
+}
+
+// decodeProtects replaces inherited protect blocks, if there are any new ones.
+func (l *loader) decodeProtects(s *site, blocks []*hclsyntax.Block) {
+	if len(blocks) > 0 {
+		s.spec.Protect, s.protects = nil, nil
+	}
+	for _, b := range blocks {
+		p := instance.Protect{Glob: b.Labels[0]}
+		l.checkGlob(p.Glob, b.LabelRanges[0])
+		decode(l, b.Body, protectArgs(), &p, "", said{})
+		s.spec.Protect = append(s.spec.Protect, p)
+		s.protects = append(s.protects, b.LabelRanges[0])
+	}
+}
+
+// decodeScripts replaces inherited scripts for the same extensions.
+func (l *loader) decodeScripts(s *site, blocks []*hclsyntax.Block) {
+	here := map[string]hcl.Range{}
+	for _, b := range blocks {
+		x := instance.Script{Ext: b.Labels[0], Timeout: instance.DefaultScriptTimeout}
+		at := b.LabelRanges[0]
+		given := said{}
+		decode(l, b.Body, scriptArgs(), &x, "", given)
+		if !l.checkExtension(x.Ext, at) {
+			continue
+		}
+		if first, twice := here[x.Ext]; twice {
+			l.fail(at, "Repeated script", "There is one script block for %q at %s already. Put everything into that one.", x.Ext, place(first))
+			continue
+		}
+		here[x.Ext] = at
+		s.scripts[x.Ext] = scriptBlock{label: at, command: given["command"]}
+		i := slices.IndexFunc(s.spec.Scripts, func(old instance.Script) bool { return old.Ext == x.Ext })
+		if i < 0 {
+			s.spec.Scripts = append(s.spec.Scripts, x)
+		} else {
+			s.spec.Scripts[i] = x
+		}
+	}
+}

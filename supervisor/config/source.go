@@ -1,0 +1,248 @@
+package config
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+)
+
+// maxFile bounds every file that is read, in bytes.
+const maxFile = 8 << 20
+
+// content is a file that was read, or why it could not be.
+type content struct {
+	bytes []byte
+	err   error
+	kinds []Kind
+}
+
+// configFile is one file with blocks in it.
+type configFile struct {
+	name string // for diagnostics
+	path string // absolute
+	body *hclsyntax.Body
+
+	broken     bool     // could not be read or parsed
+	unreadable bool     // not even read
+	labels     []string // of a broken file: the sites that can be recognised in it
+	shared     bool     // of a broken file: it has blocks that all sites depend on
+}
+
+// content reads a file once, however often it is asked for.
+func (l *loader) content(path string, kind Kind) ([]byte, error) {
+	c, ok := l.read[path]
+	if !ok {
+		c = &content{}
+		c.bytes, c.err = readFile(path)
+		l.read[path] = c
+	}
+	if !slices.Contains(c.kinds, kind) {
+		c.kinds = append(c.kinds, kind)
+	}
+	return c.bytes, c.err
+}
+
+// readFile reads a regular file of at most maxFile bytes. It waits for nobody: a
+// FIFO without a writer is an error.
+func readFile(path string) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, plainError(err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, plainError(err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("it is %s, not a regular file", typeName(info.Mode()))
+	}
+	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return nil, plainError(err)
+	}
+	if len(b) > maxFile {
+		return nil, fmt.Errorf("it is larger than %s", sizeText(maxFile))
+	}
+	return b, nil
+}
+
+// plainError is err without the path, which the message around it names.
+func plainError(err error) error {
+	if pe, ok := errors.AsType[*fs.PathError](err); ok {
+		return pe.Err
+	}
+	return err
+}
+
+func typeName(m fs.FileMode) string {
+	switch {
+	case m.IsDir():
+		return "a directory"
+	case m&fs.ModeNamedPipe != 0:
+		return "a FIFO"
+	case m&fs.ModeSocket != 0:
+		return "a socket"
+	default:
+		return "a device"
+	}
+}
+
+// readFiles reads and parses the config files.
+func (l *loader) readFiles() {
+	info, err := os.Stat(l.cfg.Path)
+	if err != nil || !info.IsDir() {
+		l.folder = filepath.Dir(l.cfg.Path)
+		l.readConfig(l.name, l.cfg.Path)
+		return
+	}
+	l.folder = l.cfg.Path
+	entries, err := os.ReadDir(l.cfg.Path)
+	if err != nil {
+		l.cfg.broken = append(l.cfg.broken, l.cfg.Path)
+		l.read[l.cfg.Path] = &content{err: err, kinds: []Kind{KindConfig}}
+		l.failFile(l.cfg.Path, "Unreadable directory", "The directory %s can't be read: %v.", l.name, plainError(err))
+		return
+	}
+	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), ".hcl") && !strings.HasPrefix(e.Name(), ".") {
+			l.readConfig(filepath.Join(l.name, e.Name()), filepath.Join(l.cfg.Path, e.Name()))
+		}
+	}
+	if len(l.files) == 0 {
+		l.failFile(l.cfg.Path, "No configuration", "The directory %s has no file whose name ends in .hcl. Put one there, or give the path of a file.", l.name)
+	}
+}
+
+func (l *loader) readConfig(name, path string) {
+	f := &configFile{name: name, path: path}
+	l.order[name] = len(l.files)
+	l.files = append(l.files, f)
+	src, err := l.content(path, KindConfig)
+	if err != nil {
+		f.broken, f.unreadable = true, true
+		l.cfg.broken = append(l.cfg.broken, path)
+		l.failFile(path, "Unreadable file", "The configuration file %s can't be read: %v.", name, err)
+		return
+	}
+	parsed, diags := parse(src, name)
+	l.cfg.sources[name] = parsed
+	f.body, _ = parsed.Body.(*hclsyntax.Body)
+	if slices.ContainsFunc(diags, isSyntaxError) || f.body == nil {
+		f.broken = true
+		f.recognise(src)
+		l.cfg.broken = append(l.cfg.broken, path)
+	}
+	for _, d := range briefly(diags) {
+		l.add(d)
+	}
+}
+
+// parse is hclsyntax.ParseConfig for input that nobody vouches for. The file it
+// returns is never nil, but its Body may be.
+func parse(src []byte, name string) (*hcl.File, hcl.Diagnostics) {
+	if d := checkNesting(src, name); d != nil {
+		return &hcl.File{Bytes: src}, hcl.Diagnostics{d}
+	}
+	f, diags := hclsyntax.ParseConfig(src, name, hcl.InitialPos)
+	if f == nil {
+		f = &hcl.File{Bytes: src}
+	}
+	return f, diags
+}
+
+const (
+	redefined = "Attribute redefined"       // hclsyntax says so of an argument given twice
+	multiLine = "Invalid multi-line string" // and so of every line after a forgotten quote
+)
+
+// isSyntaxError reports whether the body of the file can't be relied on. An
+// argument that is given twice is wrong, but clear.
+func isSyntaxError(d *hcl.Diagnostic) bool {
+	return d.Severity == hcl.DiagError && d.Summary != redefined
+}
+
+// briefly leaves out what only follows from an earlier error.
+func briefly(diags hcl.Diagnostics) hcl.Diagnostics {
+	const most = 20
+	var kept hcl.Diagnostics
+	quotes, others := 0, 0
+	for _, d := range diags {
+		switch d.Summary {
+		case multiLine:
+			if quotes++; quotes > 1 {
+				continue
+			}
+		case redefined:
+		default:
+			if others++; others > most {
+				continue
+			}
+		}
+		kept = append(kept, d)
+	}
+	return kept
+}
+
+// header finds the lines that begin a block at the top level. It goes by lines,
+// because a forgotten quote makes the rest of the file a string to the lexer.
+var header = regexp.MustCompile(`(?m)^[ \t]*(site|admin|defaults)\b[ \t]*(?:"?([A-Za-z0-9][A-Za-z0-9._-]*)|\{)`)
+
+// recognise finds out what a file that can't be parsed is about.
+func (f *configFile) recognise(src []byte) {
+	for _, m := range header.FindAllSubmatch(src, -1) {
+		if label := string(m[2]); string(m[1]) == blockSite {
+			f.labels = append(f.labels, label)
+		} else if label == "" {
+			f.shared = true
+		}
+	}
+	if f.body == nil {
+		return
+	}
+	for _, b := range f.body.Blocks {
+		switch {
+		case b.Type == blockSite && len(b.Labels) > 0:
+			f.labels = append(f.labels, b.Labels[0])
+		case b.Type != blockSite && b.Type != blockLocals:
+			f.shared = true
+		}
+	}
+	f.labels = slices.DeleteFunc(f.labels, func(s string) bool { return s == "" })
+	slices.Sort(f.labels)
+	f.labels = slices.Compact(f.labels)
+}
+
+func fileStart(name string) hcl.Range {
+	return hcl.Range{Filename: name, Start: hcl.InitialPos, End: hcl.InitialPos}
+}
+
+// listFiles fills in Config.Files.
+func (l *loader) listFiles() {
+	for path, c := range l.read {
+		hash := ""
+		if c.err == nil {
+			sum := sha256.Sum256(c.bytes)
+			hash = hex.EncodeToString(sum[:])
+		}
+		for _, kind := range c.kinds {
+			l.cfg.Files = append(l.cfg.Files, File{Path: path, Kind: kind, Hash: hash})
+		}
+	}
+	slices.SortFunc(l.cfg.Files, func(a, b File) int {
+		return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(a.Kind, b.Kind))
+	})
+}

@@ -1,0 +1,163 @@
+package config
+
+import (
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+
+	"sited/instance"
+)
+
+// checkSite checks what needs more than one argument of a site, and what is on
+// disk.
+func (l *loader) checkSite(s *site) {
+	if !labelPattern.MatchString(s.spec.Name) {
+		l.fail(s.block.LabelRanges[0], "Invalid site name",
+			`%s can't be a site's name, which is also the label of its metrics and the name of its log folder. Use up to 64 letters, digits, ".", "_" and "-", a letter or digit first.`,
+			quote(s.spec.Name))
+	}
+	for _, need := range []struct{ arg, remedy string }{
+		{"ip", `the address to listen on: ip = "127.0.0.1" for this host alone, "0.0.0.0" for every IPv4 address, "::" for every address. It may be in defaults.`},
+		{"port", "the port to listen on: port = 8080."},
+		{"root", `the folder to serve: root = "sites/app".`},
+	} {
+		if s.given[need.arg] == nil {
+			l.fail(s.block.LabelRanges[0], "Missing argument", "A site needs %s, %s", need.arg, need.remedy)
+		}
+	}
+	l.checkRoot(s)
+	l.checkPasswords(s)
+	l.checkUploads(s)
+	l.checkConnect(s)
+	l.checkScripts(s)
+}
+
+// where is the place of an argument; that of the site's label when the argument
+// is inherited.
+func (s *site) where(arg string) hcl.Range {
+	if e := s.given[arg]; e != nil && s.has(e.Range()) {
+		return e.Range()
+	}
+	return s.block.LabelRanges[0]
+}
+
+// whereIn is the place of a value of an argument that is a list.
+func (s *site) whereIn(arg, value string) hcl.Range {
+	if e := s.given[arg]; e != nil && s.has(e.Range()) {
+		return elementAt(e, value)
+	}
+	return s.block.LabelRanges[0]
+}
+
+// has reports whether a place is in the site's own block.
+func (s *site) has(at hcl.Range) bool {
+	return at.Filename == s.file.name && s.block.Range().ContainsPos(at.Start)
+}
+
+func (l *loader) checkRoot(s *site) {
+	if s.spec.Root == "" {
+		return
+	}
+	info, err := os.Stat(s.spec.Root)
+	switch {
+	case err != nil:
+		l.warn(s.where("root"), "No such folder", "%s: %v. The site can't start until it is there.", s.spec.Root, plainError(err))
+		return
+	case !info.IsDir():
+		l.warn(s.where("root"), "Not a folder", "%s is not a folder. The site can't start until it is one.", s.spec.Root)
+		return
+	}
+	for i, p := range s.spec.Protect {
+		if strings.ContainsAny(p.Glob, `*?[{\`) || strings.HasSuffix(p.Glob, "/") || !s.has(s.protects[i]) {
+			continue
+		}
+		if info, err := os.Stat(filepath.Join(s.spec.Root, path.Clean("/"+p.Glob))); err == nil && info.IsDir() {
+			l.warn(s.protects[i], "Narrow pattern", "This protects %q alone, and nothing below it. For the whole folder write %q.", p.Glob, p.Glob+"/**")
+		}
+	}
+}
+
+func (l *loader) checkPasswords(s *site) {
+	e := s.given["passwords"]
+	if e == nil {
+		for i := range s.spec.Protect[:min(1, len(s.spec.Protect))] {
+			at := s.protects[i]
+			if !s.has(at) {
+				at = s.block.LabelRanges[0]
+			}
+			l.fail(at, "Missing passwords",
+				"A path is protected, but the site has no passwords, so nobody could get in. Make a file with `sited passwd users.htpasswd alice` and give it: passwords = \"users.htpasswd\".")
+		}
+		return
+	}
+	if s.spec.Passwords == "" {
+		return // reported
+	}
+	if len(s.spec.Protect) == 0 && s.has(e.Range()) {
+		l.warn(e.Range(), "Nothing protected", `The site has passwords, but no protect block asks for them: everything is open. Add protect "/**" {}.`)
+	}
+	if _, err := l.content(s.spec.Passwords, KindPasswords); err != nil {
+		l.fail(e.Range(), "Unreadable password file", "%s can't be read: %v. Make it with `sited passwd %s alice`, for a user alice.",
+			s.spec.Passwords, err, s.spec.Passwords)
+	}
+}
+
+// checkUploads warns of uploads and deletions that anybody may do, as far as
+// that can be told without looking at paths.
+func (l *loader) checkUploads(s *site) {
+	for _, m := range s.spec.Methods {
+		if m != "PUT" && m != "DELETE" {
+			continue
+		}
+		if !slices.ContainsFunc(s.spec.Protect, func(p instance.Protect) bool {
+			return len(p.Methods) == 0 || slices.Contains(p.Methods, m)
+		}) {
+			what := "upload files to"
+			if m == "DELETE" {
+				what = "delete files from"
+			}
+			l.warn(s.whereIn("methods", m), "Unprotected "+m,
+				`Anybody may %s this site. Add passwords and a protect block: protect "/**" { methods = ["PUT", "DELETE"] }.`, what)
+		}
+	}
+}
+
+func (l *loader) checkConnect(s *site) {
+	allowed := slices.Contains(s.spec.Methods, "CONNECT")
+	switch {
+	case allowed && len(s.spec.Connect) == 0 && s.connect == nil:
+		l.warn(s.whereIn("methods", "CONNECT"), "CONNECT without targets",
+			`CONNECT is allowed, but no target is: every tunnel is refused. Add connect { allow = ["*.example.org:443"] }, or remove CONNECT.`)
+	case !allowed && s.connect != nil && len(s.spec.Connect) > 0:
+		l.warn(s.connect.TypeRange, "Targets without CONNECT",
+			"Tunnels have targets, but CONNECT is not in methods, so none can be opened. Add \"CONNECT\" to methods, or remove the block.")
+	}
+}
+
+func (l *loader) checkScripts(s *site) {
+	for _, x := range s.spec.Scripts {
+		if len(x.Command) == 0 || x.Command[0] == "" {
+			continue
+		}
+		if _, err := l.lookPath(x.Command[0]); err != nil {
+			l.warn(commandPlace(s.scripts[x.Ext]), "Interpreter not found",
+				"%s is not an executable file, nor the name of one in PATH. Sites start all the same, and answer 503 for their %s files until it is there.",
+				quote(x.Command[0]), x.Ext)
+		}
+	}
+}
+
+func commandPlace(b scriptBlock) hcl.Range {
+	if b.command == nil {
+		return b.label
+	}
+	if tuple, ok := b.command.(*hclsyntax.TupleConsExpr); ok && len(tuple.Exprs) > 0 {
+		return tuple.Exprs[0].Range()
+	}
+	return b.command.Range()
+}

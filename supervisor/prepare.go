@@ -1,0 +1,103 @@
+package supervisor
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"sited/instance"
+)
+
+// change is one step of a plan on its way: what was prepared for it, and what
+// went wrong.
+type change struct {
+	Step
+	gen   *generation // prepared; nil for Stop and after a failure
+	bound *endpoint   // its new address; nil when the address is open already
+	err   error
+	waits string // the site that holds the address, when that is what err says
+
+	refusal string // for Refused: what is wrong with the block
+}
+
+// needsGeneration reports whether a new instance is to be made for the step.
+func (c *change) needsGeneration() bool {
+	return c.Op == Start || c.Op == Swap || c.Op == Rebind
+}
+
+// prepare makes the new generations of all changes beside what runs, each on
+// its own, and returns when all are made or have failed, or when ctx or the
+// time for preparing is over. What is finished later is thrown away.
+func (s *Supervisor) prepare(ctx context.Context, changes []*change) {
+	ctx, cancel := context.WithTimeout(ctx, s.opts.PrepareTimeout)
+	defer cancel()
+	type result struct {
+		c   *change
+		gen *generation
+		err error
+	}
+	results := make(chan result)
+	slots := make(chan struct{}, 64)
+	waiting := map[*change]bool{}
+	for _, c := range changes {
+		if !c.needsGeneration() {
+			continue
+		}
+		waiting[c] = true
+		spec := *c.Wanted
+		go func() { // not waited for: a root on a dead file system may never answer
+			select {
+			case slots <- struct{}{}:
+			case <-ctx.Done():
+				return
+			}
+			gen, err := s.newGeneration(spec)
+			<-slots
+			select {
+			case results <- result{c, gen, err}:
+			case <-ctx.Done():
+				release(gen)
+			}
+		}()
+	}
+	for len(waiting) > 0 {
+		select {
+		case r := <-results:
+			r.c.gen, r.c.err = r.gen, r.err
+			delete(waiting, r.c)
+		case <-ctx.Done():
+			for c := range waiting {
+				c.err = fmt.Errorf("preparing took longer than %s: is the file system of %s reachable?",
+					s.opts.PrepareTimeout, c.Wanted.Root)
+			}
+			return
+		}
+	}
+}
+
+func (s *Supervisor) newGeneration(spec instance.Spec) (gen *generation, err error) {
+	log := s.log.With("site", spec.Name)
+	defer func() {
+		if p := recover(); p != nil {
+			log.Error("panic while a site was prepared", "panic", p, slog.String("stack", string(debug.Stack())))
+			gen, err = nil, fmt.Errorf("panic while preparing: %v", p)
+		}
+	}()
+	inst, err := s.newInstance(spec, s.reg, log)
+	if err != nil {
+		return nil, err
+	}
+	return &generation{spec: spec, inst: inst, svc: inst.Service()}, nil
+}
+
+// release ends a generation that never served; nil is allowed.
+func release(gen *generation) error {
+	if gen == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	return gen.inst.Close(ctx)
+}
