@@ -154,14 +154,19 @@ func (i *Instance) Metrics() *metrics.Site { return i.metrics }
 
 // Stats are live figures, for status and plan.
 type Stats struct {
-	InFlight  int // requests being answered
-	Tunnels   int
-	Processes int // of scripts
+	Connections int // open, those that wait for a request included
+	InFlight    int // requests being answered
+	Tunnels     int
+	Processes   int // of scripts
 }
 
 // Stats tells what the instance is doing right now.
 func (i *Instance) Stats() Stats {
-	s := Stats{InFlight: int(i.observer.inFlight.Load()), Tunnels: int(i.tunnels.Load())}
+	s := Stats{
+		Connections: int(i.observer.connections.Load()),
+		InFlight:    int(i.observer.inFlight.Load()),
+		Tunnels:     int(i.tunnels.Load()),
+	}
 	for _, script := range i.scripts {
 		s.Processes += script.runner.Processes()
 	}

@@ -11,10 +11,11 @@ import (
 // observer turns what the engine reports into the site's metrics, its access
 // log, and, for a panic, a line in the process's log.
 type observer struct {
-	metrics  *metrics.Site
-	log      *accessLog
-	process  *slog.Logger
-	inFlight gauge
+	metrics     *metrics.Site
+	log         *accessLog
+	process     *slog.Logger
+	inFlight    gauge
+	connections gauge // those that this generation served last
 }
 
 var _ protocol.Observer = (*observer)(nil)
@@ -22,6 +23,11 @@ var _ protocol.Observer = (*observer)(nil)
 func (o *observer) Conn(from, to protocol.ConnState, taken bool) {
 	if from == protocol.ConnNone && !taken {
 		o.metrics.Accepted.Inc()
+	}
+	if from == protocol.ConnNone {
+		o.connections.Add(1)
+	} else if to == protocol.ConnNone {
+		o.connections.Add(-1)
 	}
 	switch from {
 	case protocol.ConnIdle:

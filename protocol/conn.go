@@ -28,6 +28,7 @@ type conn struct {
 	buf  []byte // nil while idle
 	r, w int    // buf[r:w] was read from the socket and not yet used
 	body body
+	head *[]byte // getOut's, while an answer is written
 
 	// For the calls in wire.go.
 	tryRead, tryWrite, trySendfile func(fd uintptr) bool // bound once
@@ -36,7 +37,7 @@ type conn struct {
 	until   time.Time // of the read under way
 	lastTry bool      // the read under way is not to wait
 	armed   time.Time // the read deadline that is set, as far as this goroutine knows
-	ioN     int
+	ioN     int   // what the last try to read gave
 	ioErr   error
 	out     outgoing
 }
@@ -76,6 +77,9 @@ func (c *conn) next() (again bool) {
 	defer svc.release()
 	c.using.Store(svc)
 	defer c.using.Store(nil)
+	if svc.ctx.Err() != nil { // Retire may just have looked who uses it
+		return false
+	}
 	c.observe(svc, ConnActive)
 	again = c.exchange(svc)
 	if again && c.r == c.w {
@@ -86,12 +90,12 @@ func (c *conn) next() (again bool) {
 
 // end closes the connection, unless that was done, and has it counted out.
 func (c *conn) end() {
+	c.tcp.Close()
+	putBuffer(c.buf)
+	c.buf = nil
 	if c.state != ConnNone {
 		c.observer.Conn(c.state, ConnNone, false)
 	}
-	putBuffer(c.buf)
-	c.buf = nil
-	c.tcp.Close()
 }
 
 // observe tells svc's Observer of the state the connection is in now. When the
@@ -138,9 +142,14 @@ func (c *conn) exchange(svc *Service) (again bool) {
 	x := exchanges.Get().(*Exchange)
 	x.reset(c, svc)
 	defer exchanges.Put(x)
+	defer c.body.over()
 
 	f, bad := c.readHead(svc, x)
-	if bad != nil {
+	x.fields = x.Req.Header
+	switch {
+	case bad == noRequest:
+		return false
+	case bad != nil:
 		return c.refuse(svc, x, bad)
 	}
 	c.body.reset(c, svc, x, f)
@@ -150,19 +159,22 @@ func (c *conn) exchange(svc *Service) (again bool) {
 
 	keep := f.keepAlive && !c.srv.draining.Load() && c.body.skippable()
 	if x.Err != nil {
-		x.Res.Body.Close()
+		x.discard()
 		x.Res = errorResponse(x.Err)
 		if e, ok := errors.AsType[*Error](x.Err); ok && e.Close {
 			keep = false
 		}
 	}
-	tunnel := x.Res.Body.kind == contentTunnel
-	again = c.respond(svc, x, keep)
+	then := c.respond(svc, x, keep)
 	x.Took = time.Since(x.Start)
-	again = again && c.skipBody()
+	again = then == goOn && c.skipBody()
 	svc.Observer.Done(x)
-	if !again && !tunnel && (f.keepAlive || c.r < c.w || c.body.err != io.EOF) {
-		c.linger() // the client may have sent more
+	maySend := f.keepAlive || c.r < c.w || c.body.err != io.EOF // the client, more
+	switch {
+	case then == reset:
+		c.tcp.SetLinger(0) // fails only on a closed connection
+	case !again && then != hangUp && maySend:
+		c.linger()
 	}
 	return again
 }
@@ -181,16 +193,53 @@ func recovered(err *error) {
 	}
 }
 
+// discard closes a body that is not to be sent.
+func (x *Exchange) discard() {
+	var err error
+	func() {
+		defer recovered(&err)
+		err = x.Res.Body.Close()
+	}()
+	if err != nil {
+		x.Err = errors.Join(x.Err, err)
+	}
+}
+
 // refuse answers a request that never reached the handler.
 func (c *conn) refuse(svc *Service, x *Exchange, err *Error) bool {
 	x.Err = err
 	x.Res = errorResponse(err)
-	c.respond(svc, x, false)
+	then := c.respond(svc, x, false)
 	x.Took = time.Since(x.Start)
 	svc.Observer.Done(x)
-	c.linger()
+	if then != reset {
+		c.linger()
+	}
 	return false
 }
+
+// turnAway answers 503 without waiting for a request.
+func (c *conn) turnAway() {
+	defer c.end()
+	svc := c.srv.acquire()
+	defer svc.release()
+	c.using.Store(svc)
+	defer c.using.Store(nil)
+	if svc.ctx.Err() != nil {
+		return
+	}
+	x := exchanges.Get().(*Exchange)
+	x.reset(c, svc)
+	defer exchanges.Put(x)
+	c.refuse(svc, x, &Error{
+		Status: 503, Close: true, Header: Header{{"Retry-After", "1"}},
+		Err: errors.New("too many connections (limits.max_connections)"),
+	})
+}
+
+// noRequest says that nothing came but an empty line, which some clients send
+// after a body: there is nobody to answer.
+var noRequest = &Error{Status: 400, Close: true}
 
 // readHead reads a request head into x.Req. On an error x.Req holds what could
 // be read.
@@ -203,6 +252,9 @@ func (c *conn) readHead(svc *Service, x *Exchange) (framing, *Error) {
 			err = c.moreHead(svc, until)
 		}
 		if err != nil {
+			if (err.Reason == BadTimeout || err.Reason == BadTruncated) && blank(c.buf[c.r:c.w]) {
+				return framing{}, noRequest
+			}
 			salvageLine(c.buf[c.r+s.start:c.w], &x.Req)
 			return framing{}, err
 		}
@@ -256,7 +308,7 @@ func (c *conn) skipBody() bool {
 // How long and how much a connection is read after its last answer.
 const (
 	lingerTime  = 2 * time.Second
-	lingerBytes = 1 << 20
+	lingerBytes = 64 << 20
 )
 
 // linger closes the sending half and reads on for a while: closing with unread
@@ -284,7 +336,10 @@ func (c *conn) tunnel(svc *Service, x *Exchange, head []byte) error {
 	if err := c.write(head, svc.Timeouts.Write); err != nil {
 		return err
 	}
+	c.dropHead()
+	c.srv.mu.Lock() // a drain under way may have taken the connection for idle
 	c.tcp.SetDeadline(time.Time{})
+	c.srv.mu.Unlock()
 	c.armed = time.Time{}
 	var err error
 	x.Sent, x.Received, err = x.Res.Body.tunnel(c.tcp, c.buf[c.r:c.w])

@@ -194,4 +194,8 @@ func salvageLine(b []byte, req *Request) {
 	}
 }
 
+// blank reports whether b holds nothing but the empty line that may stand before
+// a request, or its beginning.
+func blank(b []byte) bool { return len(b) <= 2 && string(b) == "\r\n"[:len(b)] }
+
 func salvage(s string) string { return s[:min(len(s), maxSalvage)] }

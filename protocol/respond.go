@@ -25,6 +25,7 @@ type respondPlan struct {
 	end    ending
 	length int64 // for endLength
 	body   bool  // the body itself is to be sent
+	tunnel bool  // the connection is handed over behind the head
 	keep   bool  // the connection can go on
 }
 
@@ -32,17 +33,22 @@ type respondPlan struct {
 // the connection may go on.
 func planResponse(req *Request, res *Response, keep bool) respondPlan {
 	p := respondPlan{status: res.Status, keep: keep, body: true}
+	if req.Method == MethodConnect { // what follows a CONNECT that was refused need not be HTTP
+		p.keep = false
+	}
 	if p.status == 0 {
 		p.status = 200
 	}
 	switch {
 	case res.Body.kind == contentTunnel:
-		return respondPlan{status: p.status, end: endNone}
+		return respondPlan{status: p.status, end: endNone, tunnel: true}
 	case p.status == 204 || p.status == 304:
 		p.end, p.body = endNone, false
+	case p.status == 205: // RFC 9110, section 15.3.6
+		p.end, p.body = endLength, false
 	case res.Body.kind == contentNone:
 		p.end = endLength
-	case res.Body.length >= 0:
+	case res.Body.length >= 0 || res.Body.kind == contentFile:
 		p.end, p.length = endLength, res.Body.length
 	case req.Minor >= 1:
 		p.end = endChunked
@@ -60,6 +66,13 @@ func planResponse(req *Request, res *Response, keep bool) respondPlan {
 func appendHead(dst []byte, p respondPlan, header Header, req *Request, date string) ([]byte, error) {
 	if p.status < 200 || p.status > 599 {
 		return dst, fmt.Errorf("status %d is none of a final answer", p.status)
+	}
+	// RFC 9110, section 9.3.6: any 2xx to CONNECT, and nothing else, is a tunnel.
+	if p.tunnel != (p.status/100 == 2 && req.Method == MethodConnect) {
+		return dst, fmt.Errorf("status %d to %s with a tunnel: %t", p.status, req.Method, p.tunnel)
+	}
+	if p.length < 0 {
+		return dst, fmt.Errorf("body of %d bytes", p.length)
 	}
 	dst = append(dst, "HTTP/1.1 "...)
 	dst = strconv.AppendInt(dst, int64(p.status), 10)
@@ -91,7 +104,7 @@ func appendHead(dst []byte, p respondPlan, header Header, req *Request, date str
 	case endNone, endClose:
 	}
 	switch {
-	case p.end == endNone && p.status/100 == 2 && req.Method == MethodConnect: // a tunnel is no message
+	case p.tunnel: // is no message
 	case !p.keep:
 		dst = append(dst, "Connection: close\r\n"...)
 	case req.Minor == 0:
@@ -134,37 +147,80 @@ func errorPage(status int) []byte {
 		"<body><h1>%d %s</h1></body></html>\n", status, StatusText(status), status, StatusText(status))
 }
 
-// respond writes x.Res and reports whether the connection can go on. What goes
-// wrong is kept in x.Err, unless the handler failed before.
-func (c *conn) respond(svc *Service, x *Exchange, keep bool) bool {
-	out := getOut()
-	defer putOut(out)
+// afterwards is what becomes of the connection when an answer was written.
+type afterwards uint8
+
+const (
+	goOn   afterwards = iota // to the next request
+	finish                   // close, once the client has read the answer
+	hangUp                   // close at once: the end of a tunnel
+	reset                    // so that the client can't take the answer for complete
+)
+
+// respond writes x.Res. What goes wrong is kept in x.Err, unless the handler
+// failed before; as long as nothing was sent it becomes an error page.
+func (c *conn) respond(svc *Service, x *Exchange, keep bool) afterwards {
+	c.head = getOut()
+	defer c.dropHead()
+	c.out.sent, c.out.broken = 0, false
+	p, head := c.plan(x, keep)
+	err := c.writeResponse(svc, x, p, head)
+	if err != nil && c.out.sent == 0 && !c.out.broken && !p.tunnel {
+		x.fail(err)
+		x.Res = errorResponse(err)
+		p, head = c.plan(x, false)
+		err = c.writeResponse(svc, x, p, head)
+	}
+	x.fail(err)
+	switch {
+	case c.out.broken, err != nil && p.end == endClose: // RFC 9112, section 8
+		return reset
+	case p.tunnel:
+		return hangUp
+	case err != nil || !p.keep:
+		return finish
+	}
+	return goOn
+}
+
+// fail sets x.Err unless it is set.
+func (x *Exchange) fail(err error) {
+	if x.Err == nil {
+		x.Err = err
+	}
+}
+
+// plan renders the head of x.Res into c.head. An answer that can't be sent is
+// replaced by an error page.
+func (c *conn) plan(x *Exchange, keep bool) (respondPlan, []byte) {
 	date := c.srv.date.now()
 	p := planResponse(&x.Req, &x.Res, keep)
-	head, err := appendHead((*out)[:0], p, x.Res.Header, &x.Req, date)
+	head, err := appendHead((*c.head)[:0], p, x.Res.Header, &x.Req, date)
 	if err != nil {
 		x.Err = err
-		x.Res.Body.Close()
+		x.discard()
 		x.Res = errorResponse(err)
 		p = planResponse(&x.Req, &x.Res, false)
-		head, _ = appendHead((*out)[:0], p, x.Res.Header, &x.Req, date)
+		head, _ = appendHead((*c.head)[:0], p, x.Res.Header, &x.Req, date) // its fields are our own
 	}
 	x.Res.Status = p.status
-	if err := c.writeResponse(svc, x, p, head); err != nil {
-		p.keep = false
-		if x.Err == nil {
-			x.Err = err
-		}
+	return p, head
+}
+
+// dropHead gives the buffer of the head back: what is sent without it, or comes
+// after it, can take long.
+func (c *conn) dropHead() {
+	if c.head != nil {
+		putOut(c.head)
+		c.head = nil
 	}
-	return p.keep
 }
 
 // writeResponse sends head and x's body, and closes the body.
 func (c *conn) writeResponse(svc *Service, x *Exchange, p respondPlan, head []byte) (err error) {
 	defer recovered(&err)
 	defer func() { err = errors.Join(err, x.Res.Body.Close()) }()
-	c.out.sent = 0
-	if x.Res.Body.kind == contentTunnel {
+	if p.tunnel {
 		return c.tunnel(svc, x, head)
 	}
 	defer func() { x.Sent = max(0, c.out.sent-int64(len(head))-x.framing) }()
@@ -186,6 +242,7 @@ func (c *conn) writeAnswer(svc *Service, x *Exchange, p respondPlan, head []byte
 		if err := c.writeMore(head, limit); err != nil {
 			return err
 		}
+		c.dropHead()
 		return c.write(b.bytes, limit)
 	case contentFile:
 		return c.writeFile(b, head, limit)
@@ -215,46 +272,61 @@ func (c *conn) writeFile(b *Content, head []byte, limit time.Duration) error {
 	if err := c.writeMore(head, limit); err != nil {
 		return err
 	}
+	c.dropHead()
 	return c.sendfile(b.file, b.offset, b.length, limit)
 }
 
 // writeStream sends a body piece by piece, each as soon as it is read.
 func (c *conn) writeStream(x *Exchange, p respondPlan, head []byte, limit time.Duration) error {
+	if len(head) > outSize-minPiece {
+		if err := c.writeMore(head, limit); err != nil {
+			return err
+		}
+		head = head[:0]
+	}
 	// A piece is read behind the head, or behind room for a chunk's size line.
-	buf := head[:cap(head)]
+	buf := head[:outSize]
 	at := len(head)
 	var total int64
-	for {
+	for empty := 0; empty < maxEmpty; empty++ {
 		room := at
 		if p.end == endChunked {
 			room = at + chunkSizeRoom
 		}
-		n, rerr := x.Res.Body.stream.Read(buf[room : len(buf)-chunkTailRoom])
+		n, end := x.Res.Body.stream.Read(buf[room : len(buf)-chunkTailRoom])
 		total += int64(n)
-		if p.end == endLength && total > p.length {
-			return errStreamLength
+		tooLong := p.end == endLength && total > p.length
+		if tooLong || p.end == endLength && end == io.EOF && total < p.length {
+			end = errStreamLength
+		}
+		if end != nil && end != io.EOF && (tooLong || c.out.sent == 0) {
+			return end
 		}
 		piece := buf[:room+n]
 		if p.end == endChunked {
-			piece = c.frameChunk(x, buf, at, n, rerr == io.EOF)
+			piece = c.frameChunk(x, buf, at, n, end == io.EOF)
 		}
-		if len(piece) > 0 {
-			if err := c.write(piece, limit); err != nil {
-				return err
-			}
+		if err := c.write(piece, limit); err != nil {
+			return err
 		}
+		c.body.owed = false // 100 Continue has no place behind the head
 		switch {
-		case rerr == io.EOF && p.end == endLength && total != p.length:
-			return errStreamLength
-		case rerr == io.EOF:
+		case end == io.EOF:
 			return nil
-		case rerr != nil:
-			return rerr
+		case end != nil:
+			return end
+		case n > 0:
+			empty = 0
 		}
 		at = 0
 	}
+	return io.ErrNoProgress
 }
 
+const (
+	minPiece = 1 << 10 // bytes of a body worth a place behind the head
+	maxEmpty = 100     // reads in a row that give nothing
+)
 const (
 	chunkSizeRoom = len("ffff\r\n")
 	chunkTailRoom = len("\r\n0\r\n\r\n")

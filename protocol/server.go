@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -57,19 +58,21 @@ type Server struct {
 	cancel  context.CancelFunc
 
 	draining atomic.Bool
-	refusing atomic.Int32 // connections being turned away with an answer
 	conns    sync.WaitGroup
-	mu       sync.Mutex
-	table    map[*conn]struct{}
 	date     dateClock
+
+	mu       sync.Mutex
+	table    map[*conn]struct{} // all that have a goroutine
+	refusing int                // of these: being turned away with an answer
 }
 
 // NewServer returns a server for ln that begins with svc. The caller keeps ln
-// and closes it after Run has returned.
+// and closes it after Run has returned, or passes it to another server.
 func NewServer(ln *net.TCPListener, svc *Service, log *slog.Logger) *Server {
 	s := &Server{ln: ln, log: log, table: map[*conn]struct{}{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.current.Store(s.adopt(svc))
+	ln.SetDeadline(time.Time{}) // that of a server before
 	return s
 }
 
@@ -79,13 +82,21 @@ func (s *Server) adopt(svc *Service) *Service {
 	return svc
 }
 
-// Run accepts and serves connections until ctx ends. It then takes what is in
+// Run accepts and serves connections until ctx ends, or the listener is closed. It then takes what is in
 // the listener's queue, closes idle connections, and waits for the exchanges in
 // flight: at most for the drain time of the current service. It returns nil, and
 // only when all that it started has ended. It may be called once.
 func (s *Server) Run(ctx context.Context) error {
-	stop := context.AfterFunc(ctx, s.drain)
-	defer stop()
+	drained := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(drained)
+		s.drain()
+	})
+	defer func() {
+		if !stop() {
+			<-drained
+		}
+	}()
 	s.accept()
 	ended := make(chan struct{})
 	go func() {
@@ -117,7 +128,7 @@ func (s *Server) drain() {
 	defer s.mu.Unlock()
 	for c := range s.table {
 		if c.idle.Load() {
-			c.tcp.SetReadDeadline(time.Unix(1, 0))
+			c.tcp.SetReadDeadline(longAgo)
 		}
 	}
 }
@@ -132,12 +143,13 @@ func (s *Server) accept() {
 		case err == nil:
 			pause.reset()
 			s.take(tcp)
-		case s.ctx.Err() != nil, errors.Is(err, net.ErrClosed):
+		case s.ctx.Err() != nil:
 			return
-		case errors.Is(err, os.ErrDeadlineExceeded):
-			if s.draining.Load() {
-				return
-			}
+		case errors.Is(err, net.ErrClosed):
+			s.drain()
+			return
+		case errors.Is(err, os.ErrDeadlineExceeded) && s.draining.Load():
+			return
 		default:
 			if pause.first() {
 				s.log.Warn("can't accept connections, trying again", "addr", s.ln.Addr().String(), "error", err)
@@ -147,6 +159,10 @@ func (s *Server) accept() {
 	}
 }
 
+// maxRefusing bounds the connections that are turned away with an answer at the
+// same time; any further is closed without.
+const maxRefusing = 64
+
 // take runs a connection, or turns it away when the table is full.
 func (s *Server) take(tcp *net.TCPConn) {
 	c, err := newConn(s, tcp)
@@ -154,60 +170,55 @@ func (s *Server) take(tcp *net.TCPConn) {
 		tcp.Close()
 		return
 	}
-	most := s.current.Load().Limits.MaxConnections
+	svc := s.current.Load()
 	s.mu.Lock()
-	full := len(s.table) >= most
-	closed := s.ctx.Err() != nil
-	if !full && !closed {
-		s.table[c] = struct{}{}
-	}
-	s.mu.Unlock()
-	switch {
-	case closed:
+	if s.ctx.Err() != nil { // looked at under mu: Close closes what is in the table by then
+		s.mu.Unlock()
 		tcp.Close()
-	case full:
-		s.turnAway(c)
-	default:
-		s.conns.Go(func() {
-			defer s.forget(c)
-			c.serve()
-		})
-	}
-}
-
-func (s *Server) forget(c *conn) {
-	s.mu.Lock()
-	delete(s.table, c)
-	s.mu.Unlock()
-}
-
-// maxRefusing bounds the connections that are turned away with an answer at the
-// same time; any further is closed without.
-const maxRefusing = 64
-
-// turnAway answers 503 on a connection that there is no room for.
-func (s *Server) turnAway(c *conn) {
-	svc := s.acquire()
-	svc.Observer.Conn(ConnNone, ConnIdle, false)
-	svc.Observer.Conn(ConnIdle, ConnNone, false)
-	svc.Observer.Refused(RefusedMaxConnections)
-	if s.refusing.Add(1) > maxRefusing {
-		s.refusing.Add(-1)
-		svc.release()
-		c.tcp.Close()
 		return
 	}
+	full := len(s.table)-s.refusing >= svc.Limits.MaxConnections
+	dropped := full && s.refusing == maxRefusing
+	if !dropped {
+		s.table[c] = struct{}{}
+		if full {
+			s.refusing++
+		}
+	}
+	s.mu.Unlock()
+	if full {
+		svc.Observer.Conn(ConnNone, ConnIdle, false)
+		svc.Observer.Conn(ConnIdle, ConnNone, false)
+		svc.Observer.Refused(RefusedMaxConnections)
+	}
+	switch {
+	case dropped:
+		tcp.Close()
+	case full:
+		s.start(c, c.turnAway, 1)
+	default:
+		s.start(c, c.serve, 0)
+	}
+}
+
+// start runs a connection that is in the table; refusing is how much it is worth
+// in s.refusing. What panics here is not a handler but the engine or an Observer:
+// that must not end the other connections either.
+func (s *Server) start(c *conn, run func(), refusing int) {
 	s.conns.Go(func() {
-		defer c.tcp.Close()
-		defer svc.release()
-		defer s.refusing.Add(-1)
-		x := exchanges.Get().(*Exchange)
-		defer exchanges.Put(x)
-		x.reset(c, svc)
-		c.refuse(svc, x, &Error{
-			Status: 503, Close: true, Header: Header{{"Retry-After", "1"}},
-			Err: errors.New("too many connections (limits.max_connections)"),
-		})
+		defer func() {
+			s.mu.Lock()
+			delete(s.table, c)
+			s.refusing -= refusing
+			s.mu.Unlock()
+		}()
+		defer func() {
+			if v := recover(); v != nil {
+				s.log.Error("panic outside a handler, connection closed",
+					"remote", c.remote.String(), "panic", v, "stack", string(debug.Stack()))
+			}
+		}()
+		run()
 	})
 }
 
@@ -253,17 +264,17 @@ func (s *Server) Retire(ctx context.Context, old *Service) error {
 	return ctx.Err()
 }
 
-// Connections is the number of open connections.
+// Connections is the number of open connections, without those being refused.
 func (s *Server) Connections() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.table)
+	return len(s.table) - s.refusing
 }
 
 // Close ends Run at once: no more connections are accepted and all are closed.
 func (s *Server) Close() {
 	s.cancel()
-	s.ln.SetDeadline(time.Unix(1, 0))
+	s.ln.SetDeadline(longAgo)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.table {

@@ -89,7 +89,7 @@ func (s *Supervisor) servePlan(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Supervisor) serveReload(w http.ResponseWriter, r *http.Request) {
-	req := Request{Trigger: "api"}
+	req := Request{Trigger: triggerAPI}
 	if v := r.URL.Query().Get("all_or_nothing"); v != "" {
 		var err error
 		if req.AllOrNothing, err = strconv.ParseBool(v); err != nil {

@@ -58,18 +58,21 @@ func (s *Supervisor) holder(addr netip.AddrPort) string {
 	return ""
 }
 
-// sockets are all that the supervisor has open, the ones just bound included.
-func (s *Supervisor) sockets(changes []*change) []*net.TCPListener {
-	var open []*net.TCPListener
-	for _, ep := range s.endpoints {
-		open = append(open, ep.ln)
-	}
-	for _, c := range changes {
-		if c.bound != nil {
-			open = append(open, c.bound.ln)
+// sockets lists all that the supervisor has open, the ones bound for changes
+// included.
+func (s *Supervisor) sockets(changes []*change) func() []*net.TCPListener {
+	return func() []*net.TCPListener {
+		var open []*net.TCPListener
+		for _, ep := range s.endpoints {
+			open = append(open, ep.ln)
 		}
+		for _, c := range changes {
+			if c.bound != nil {
+				open = append(open, c.bound.ln)
+			}
+		}
+		return append(open, s.admin.sockets()...)
 	}
-	return append(open, s.admin.sockets()...)
 }
 
 // abandon releases what was prepared for changes that are not to be. Sockets
@@ -145,7 +148,7 @@ func (s *Supervisor) open(ep *endpoint, gen *generation) {
 
 // queueTime is how long a socket stays open after its server was told to end,
 // so that the server can take the connections that wait in its queue.
-const queueTime = 50 * time.Millisecond
+const queueTime = 10 * time.Millisecond
 
 // closeEndpoint stops accepting and drains the generation that was served. The
 // socket closes long before the last connection does: a client that comes now

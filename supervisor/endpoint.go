@@ -49,13 +49,13 @@ func overlaps(a, b netip.AddrPort) bool {
 // ours are sockets of this process that go on while addr is being taken: when
 // one of them is, or covers, the wildcard of the same port, both share the port
 // until the old one closes, so that no connection is refused in between.
-func listen(addr netip.AddrPort, ours []*net.TCPListener) (*net.TCPListener, error) {
+func listen(addr netip.AddrPort, ours func() []*net.TCPListener) (*net.TCPListener, error) {
 	ln, err := bind(addr, false)
 	if !errors.Is(err, syscall.EADDRINUSE) {
 		return ln, explainBind(addr, err)
 	}
 	var beside []*net.TCPListener
-	for _, other := range ours {
+	for _, other := range ours() {
 		if overlaps(addr, other.Addr().(*net.TCPAddr).AddrPort()) {
 			beside = append(beside, other)
 		}

@@ -18,16 +18,16 @@ const (
 )
 
 // event is what happens to a site.
-type event uint8
+type event string
 
 const (
-	started event = iota // a generation, the first or a next one, began to serve
-	unready              // a generation could not be prepared or bound
-	retried              // the wait is over: preparation begins again
-	refused              // the configuration's newest block for it is wrong
-	died                 // its server ended without being told to
-	removed              // the configuration names it no longer, or the process ends
-	drained              // all that was in flight has ended
+	started event = "started" // a generation, the first or a next one, began to serve
+	unready event = "unready" // a generation could not be prepared or bound
+	retried event = "retried" // the wait is over: preparation begins again
+	refused event = "refused" // the configuration's newest block for it is wrong
+	died    event = "died"    // its server ended without being told to
+	removed event = "removed" // the configuration names it no longer, or the process ends
+	drained event = "drained" // all that was in flight has ended
 )
 
 // next is the table of a site's life: the state after e, and whether e can

@@ -22,9 +22,9 @@ func TestStateTable(t *testing.T) {
 			got, ok := state.next(events[i])
 			switch {
 			case want == no && (ok || got != state):
-				t.Errorf("%s, event %d: got %s, %t; want it impossible and the state unchanged", state, events[i], got, ok)
+				t.Errorf("%s, event %s: got %s, %t; want it impossible and the state unchanged", state, events[i], got, ok)
 			case want != no && (!ok || got != want):
-				t.Errorf("%s, event %d: got %s, %t; want %s", state, events[i], got, ok, want)
+				t.Errorf("%s, event %s: got %s, %t; want %s", state, events[i], got, ok, want)
 			}
 		}
 	}

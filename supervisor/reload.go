@@ -18,7 +18,7 @@ import (
 
 // Request asks for a reload.
 type Request struct {
-	Trigger      string // who asks, for the report: watch, signal, api
+	Trigger      string // who asks, for the report: signal, say
 	AllOrNothing bool   // change nothing unless every site can be prepared
 }
 
@@ -48,7 +48,7 @@ func (s *Supervisor) fileChanged(ctx context.Context) {
 			return
 		}
 		s.tellReloading()
-		s.logReport(s.take(cfg, Request{Trigger: "watch", AllOrNothing: s.opts.WatchAllOrNothing}))
+		s.logReport(s.take(cfg, Request{Trigger: triggerWatch, AllOrNothing: s.opts.WatchAllOrNothing}))
 		s.opts.Notify(daemon.SdNotifyReady)
 	})
 	if err != nil {
@@ -69,7 +69,7 @@ func (s *Supervisor) tellReloading() {
 // whether new addresses can be taken, and changes nothing.
 func (s *Supervisor) Preview(ctx context.Context) (*Report, error) {
 	cfg := config.Load(s.opts.File, s.opts.Env)
-	report := newReport(cfg, "plan")
+	report := newReport(cfg, triggerPlan)
 	if err := s.do(ctx, func() {
 		if cfg.Fatal() {
 			report.conclude()
@@ -156,6 +156,7 @@ func (s *Supervisor) take(cfg *config.Config, req Request) *Report {
 	if err := s.do(s.killed, func() {
 		s.logDiagnostics(cfg)
 		s.watch(cfg)
+		s.path = cfg.Path
 		if s.tried = cfg.Hash(); !cfg.Fatal() {
 			changes = s.plan(cfg)
 			s.hold(changes)

@@ -14,11 +14,19 @@ import (
 // a field goes or changes its meaning, not when one is added.
 const FormatVersion = 1
 
+// The triggers that are the supervisor's own.
+const (
+	triggerStart = "start"
+	triggerWatch = "watch"
+	triggerAPI   = "api"
+	triggerPlan  = "plan"
+)
+
 // Report says what a reload did, or what it would do, to each site.
 type Report struct {
 	FormatVersion int                 `json:"format_version"`
 	Time          time.Time           `json:"time"`
-	Trigger       string              `json:"trigger"` // start, watch, signal, api, plan
+	Trigger       string              `json:"trigger"` // start, watch, api, plan, or what Request said
 	Hash          string              `json:"hash"`    // of the configuration read
 	Result        string              `json:"result"`  // applied, partial, refused or unchanged, as in config_reloads_total
 	Error         string              `json:"error,omitempty"`
@@ -207,54 +215,61 @@ func (r *Report) reasons() []string {
 	return lines
 }
 
+// summaryWords are how the steps of each kind are counted: before and after.
+var summaryWords = []struct {
+	op           Op
+	plan, report string
+}{
+	{Start, "to start", "started"}, {Swap, "to swap", "swapped"}, {Rebind, "to rebind", "rebound"},
+	{Stop, "to stop", "stopped"}, {Refused, "refused", "refused"}, {Keep, "unchanged", "unchanged"},
+}
+
 func (r *Report) summary() string {
 	counts := map[Op]int{}
-	failed, pending := 0, 0
+	failed, pending := 0, false
 	for _, s := range r.Steps {
-		switch s.Outcome {
-		case Failure:
+		pending = pending || s.Outcome == Pending
+		if s.Outcome == Failure && s.Op != Refused {
 			failed++
-		case Pending:
-			pending++
+			continue
 		}
 		counts[s.Op]++
 	}
 	var words []string
-	for _, op := range []struct {
-		op   Op
-		word string
-	}{{Start, "to start"}, {Swap, "to swap"}, {Rebind, "to rebind"}, {Stop, "to stop"}, {Refused, "refused"}} {
-		if counts[op.op] > 0 {
-			words = append(words, fmt.Sprintf("%d %s", counts[op.op], op.word))
+	for _, w := range summaryWords {
+		switch n := counts[w.op]; {
+		case n == 0:
+		case pending || r.Trigger == triggerPlan:
+			words = append(words, fmt.Sprintf("%d %s", n, w.plan))
+		default:
+			words = append(words, fmt.Sprintf("%d %s", n, w.report))
 		}
-	}
-	if counts[Keep] > 0 {
-		words = append(words, fmt.Sprintf("%d unchanged", counts[Keep]))
 	}
 	if failed > 0 {
 		words = append(words, fmt.Sprintf("%d failed", failed))
 	}
 	if words == nil {
-		words = append(words, "no sites")
+		return r.headline() + "."
 	}
-	return r.headline(pending > 0 || r.Admin != nil && r.Admin.Outcome == Pending) + ": " + strings.Join(words, ", ") + "."
+	return r.headline() + ": " + strings.Join(words, ", ") + "."
 }
 
-func (r *Report) headline(pending bool) string {
-	switch r.Result {
-	case metrics.ReloadUnchanged:
+func (r *Report) headline() string {
+	plan := r.Trigger == triggerPlan
+	switch {
+	case r.Result == metrics.ReloadUnchanged:
 		return "No changes"
-	case metrics.ReloadRefused:
+	case r.Result == metrics.ReloadRefused && plan:
+		return "Would be refused, nothing would change"
+	case r.Result == metrics.ReloadRefused:
 		return "Refused, nothing was changed"
-	case metrics.ReloadPartial:
-		if pending {
-			return "Plan, with errors"
-		}
+	case plan && r.Result == metrics.ReloadPartial:
+		return "Plan, with errors"
+	case plan:
+		return "Plan"
+	case r.Result == metrics.ReloadPartial:
 		return "Applied in part"
 	default:
-		if pending {
-			return "Plan"
-		}
 		return "Applied"
 	}
 }

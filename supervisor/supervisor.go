@@ -125,6 +125,7 @@ type Supervisor struct {
 	endpoints map[netip.AddrPort]*endpoint // that accept
 	closing   map[netip.AddrPort]*endpoint // that were told to end
 	admin     *admin
+	path      string // of the configuration, absolute
 	tried     string // hash of the configuration read last
 	last      *ReloadBrief
 	watched   chan []string // the newest list of files to watch; holds at most one
@@ -142,6 +143,7 @@ func New(opts Options) *Supervisor {
 		sites:     map[string]*site{},
 		endpoints: map[netip.AddrPort]*endpoint{},
 		closing:   map[netip.AddrPort]*endpoint{},
+		path:      opts.File,
 		watched:   make(chan []string, 1),
 	}
 	s.life, s.endLife = context.WithCancel(context.Background())
@@ -187,7 +189,7 @@ func (s *Supervisor) Run(ctx context.Context) error {
 
 // first takes the first configuration in.
 func (s *Supervisor) first(cfg *config.Config) {
-	report := s.take(cfg, Request{Trigger: "start"})
+	report := s.take(cfg, Request{Trigger: triggerStart})
 	s.endTurn()
 	var status *Status
 	if err := s.do(context.Background(), func() {

@@ -3,7 +3,7 @@ import ("testing";"os";"strings";"time";"runtime";"path/filepath")
 func TestBig(t *testing.T){
  for _,s:=range []string{"(", "a=1\n", "site \"x\" {\n}\n", "\"", "]\n", "a=1+", "-","a\n", "<<A\n", "${", "\"${", "locals {\na=1\n}\n", "0x\n","a b=","\xff","#","/*"} {
   p:=filepath.Join(t.TempDir(),"x.hcl")
-  os.WriteFile(p,[]byte(strings.Repeat(s,(8<<20)/len(s))),0o644)
+  os.WriteFile(p,[]byte(strings.Repeat(s,(1<<20)/len(s))),0o644)
   var m,n runtime.MemStats; runtime.ReadMemStats(&m)
   st:=time.Now()
   c:=Load(p,os.LookupEnv)

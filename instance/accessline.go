@@ -1,0 +1,317 @@
+package instance
+
+import (
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"sited/protocol"
+)
+
+// maxLogged bounds one string in a log line, in bytes. The part of a body that
+// was kept has its own bound.
+const maxLogged = 8 << 10
+
+// appendJSON appends the line for an exchange in the format "json". Of the
+// request's fields only Host, Referer and User-Agent are in it. Times are in
+// UTC to the millisecond, the duration is in seconds to the microsecond.
+func appendJSON(b []byte, site string, x *protocol.Exchange) []byte {
+	b = append(b, `{"time":"`...)
+	b = appendMillis(b, x.Start)
+	b = append(b, `","site":`...)
+	b = appendQuoted(b, site)
+	b = append(b, `,"remote":"`...)
+	b = appendRemote(b, x)
+	b = append(b, `","port":`...)
+	b = strconv.AppendUint(b, uint64(x.Req.Remote.Port()), 10)
+	if x.Req.User != "" {
+		b = append(b, `,"user":`...)
+		b = appendQuoted(b, capped(x.Req.User))
+	}
+	b = append(b, `,"method":`...)
+	b = appendQuoted(b, capped(x.Req.Method))
+	b = append(b, `,"target":`...)
+	b = appendQuoted(b, loggedURI(x.Req.Target))
+	b = append(b, `,"version":"`...)
+	if x.Req.Method != "" {
+		b = append(b, "1."...)
+		b = strconv.AppendInt(b, int64(x.Req.Minor), 10)
+	}
+	b = append(b, `","host":`...)
+	b = appendQuoted(b, loggedURI(x.Req.Host))
+	b = append(b, `,"status":`...)
+	b = strconv.AppendInt(b, int64(statusOf(x)), 10)
+	b = append(b, `,"bytes":`...)
+	b = strconv.AppendInt(b, x.Sent, 10)
+	b = append(b, `,"received":`...)
+	b = strconv.AppendInt(b, x.Received, 10)
+	b = append(b, `,"duration":`...)
+	b = appendSeconds(b, x.Took)
+	b = append(b, `,"referer":`...)
+	b = appendQuoted(b, loggedURI(x.Req.Header.Get("Referer")))
+	b = append(b, `,"user_agent":`...)
+	b = appendQuoted(b, capped(x.Req.Header.Get("User-Agent")))
+	if x.Err != nil {
+		b = append(b, `,"error":`...)
+		b = appendQuoted(b, capped(x.Err.Error()))
+	}
+	if len(x.Kept) > 0 && statusOf(x) >= 400 {
+		b = append(b, `,"body":`...)
+		b = appendQuoted(b, string(x.Kept))
+	}
+	return append(b, "}\n"...)
+}
+
+// appendJSONStderr appends what a script wrote to its standard error.
+func appendJSONStderr(b []byte, at time.Time, site, script, line string) []byte {
+	b = append(b, `{"time":"`...)
+	b = appendMillis(b, at)
+	b = append(b, `","site":`...)
+	b = appendQuoted(b, site)
+	b = append(b, `,"script":`...)
+	b = appendQuoted(b, script)
+	b = append(b, `,"stderr":`...)
+	b = appendQuoted(b, capped(line))
+	return append(b, "}\n"...)
+}
+
+const combinedTime = "[02/Jan/2006:15:04:05 -0700]"
+
+// appendCombined appends the line for an exchange in the format "combined",
+// which is that of the Apache HTTP server, escaped as it does. Only a space in
+// the user is escaped as well, as the line could not be taken apart otherwise.
+func appendCombined(b []byte, x *protocol.Exchange) []byte {
+	if x.Req.Remote.IsValid() {
+		b = appendRemote(b, x)
+	} else {
+		b = append(b, '-')
+	}
+	b = append(b, " - "...)
+	b = appendOrDash(b, capped(x.Req.User), ' ')
+	b = append(b, ' ')
+	b = x.Start.AppendFormat(b, combinedTime)
+	b = append(b, ` "`...)
+	if x.Req.Method == "" && x.Req.Target == "" {
+		b = append(b, '-')
+	} else {
+		b = appendSlashed(b, capped(x.Req.Method), 0)
+		b = append(b, ' ')
+		b = appendSlashed(b, loggedURI(x.Req.Target), 0)
+		b = append(b, " HTTP/1."...)
+		b = strconv.AppendInt(b, int64(x.Req.Minor), 10)
+	}
+	b = append(b, `" `...)
+	b = strconv.AppendInt(b, int64(statusOf(x)), 10)
+	b = append(b, ' ')
+	if x.Sent > 0 {
+		b = strconv.AppendInt(b, x.Sent, 10)
+	} else {
+		b = append(b, '-')
+	}
+	b = append(b, ` "`...)
+	b = appendOrDash(b, loggedURI(x.Req.Header.Get("Referer")), 0)
+	b = append(b, `" "`...)
+	b = appendOrDash(b, capped(x.Req.Header.Get("User-Agent")), 0)
+	return append(b, "\"\n"...)
+}
+
+// appendCombinedStderr appends what a script wrote to its standard error: there
+// is no such line in the combined format, so it begins with the time instead of
+// an address.
+func appendCombinedStderr(b []byte, at time.Time, script, line string) []byte {
+	b = at.AppendFormat(b, combinedTime)
+	b = append(b, ` script "`...)
+	b = appendSlashed(b, script, 0)
+	b = append(b, `" stderr "`...)
+	b = appendSlashed(b, capped(line), 0)
+	return append(b, "\"\n"...)
+}
+
+// statusOf is the status that the client got.
+func statusOf(x *protocol.Exchange) int {
+	if x.Res.Status == 0 {
+		return 200
+	}
+	return x.Res.Status
+}
+
+// appendRemote appends the client's address, without a zone, if it is known.
+func appendRemote(b []byte, x *protocol.Exchange) []byte {
+	if addr := x.Req.Remote.Addr(); addr.IsValid() {
+		b = addr.Unmap().WithZone("").AppendTo(b)
+	}
+	return b
+}
+
+// loggedURI is a request-target, a Host or a Referer as it may be logged:
+// without the user and password that it may have (RFC 3986, section 3.2.1), and
+// capped.
+func loggedURI(s string) string {
+	if strings.IndexByte(s, '@') < 0 {
+		return capped(s)
+	}
+	start := 0
+	if scheme := strings.IndexAny(s, ":/?#"); scheme >= 0 && strings.HasPrefix(s[scheme:], "://") {
+		start = scheme + len("://")
+	} else if strings.HasPrefix(s, "//") {
+		start = len("//")
+	}
+	end := len(s)
+	if i := strings.IndexAny(s[start:], "/?#"); i >= 0 {
+		end = start + i
+	}
+	if at := strings.LastIndexByte(s[start:end], '@'); at >= 0 {
+		s = s[:start] + "***" + s[start+at:]
+	}
+	return capped(s)
+}
+
+// capped cuts what is longer than maxLogged bytes, not within a character.
+func capped(s string) string {
+	if len(s) <= maxLogged {
+		return s
+	}
+	end := maxLogged
+	for end > maxLogged-utf8.UTFMax && !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return s[:end] + "..."
+}
+
+// plain are the bytes that stand for themselves in both formats: printable ASCII
+// but the quote and the backslash.
+var plain = func() (t [256]bool) {
+	for c := ' '; c <= '~'; c++ {
+		t[c] = c != '"' && c != '\\'
+	}
+	return t
+}()
+
+// appendQuoted appends s as a JSON string (RFC 8259, section 7). Invalid UTF-8
+// is replaced by U+FFFD; control characters, also those of Latin-1, which
+// terminals obey, are escaped.
+func appendQuoted(b []byte, s string) []byte {
+	b = append(b, '"')
+	start := 0
+	for i := 0; i < len(s); {
+		if plain[s[i]] {
+			i++
+			continue
+		}
+		r, size := utf8.DecodeRuneInString(s[i:])
+		if r >= 0xa0 && (r != utf8.RuneError || size > 1) {
+			i += size
+			continue
+		}
+		b = append(b, s[start:i]...)
+		switch r {
+		case '"', '\\':
+			b = append(b, '\\', byte(r))
+		case '\n':
+			b = append(b, `\n`...)
+		case '\r':
+			b = append(b, `\r`...)
+		case '\t':
+			b = append(b, `\t`...)
+		case utf8.RuneError:
+			b = append(b, `\ufffd`...)
+		default:
+			b = append(b, `\u00`...)
+			b = appendHex(b, byte(r))
+		}
+		i += size
+		start = i
+	}
+	b = append(b, s[start:]...)
+	return append(b, '"')
+}
+
+// appendOrDash appends s as appendSlashed does, or "-" if there is nothing.
+func appendOrDash(b []byte, s string, also byte) []byte {
+	if s == "" {
+		return append(b, '-')
+	}
+	return appendSlashed(b, s, also)
+}
+
+// appendSlashed appends s escaped as the Apache HTTP server does in its logs:
+// quotes and backslashes, and whatever is not printable ASCII. The byte also,
+// unless it is 0, is escaped too.
+func appendSlashed(b []byte, s string, also byte) []byte {
+	start := 0
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if plain[c] && (c != also || also == 0) {
+			continue
+		}
+		b = append(b, s[start:i]...)
+		start = i + 1
+		b = append(b, '\\')
+		switch c {
+		case '"', '\\':
+			b = append(b, c)
+		case '\b':
+			b = append(b, 'b')
+		case '\n':
+			b = append(b, 'n')
+		case '\r':
+			b = append(b, 'r')
+		case '\t':
+			b = append(b, 't')
+		case '\v':
+			b = append(b, 'v')
+		default:
+			b = append(b, 'x')
+			b = appendHex(b, c)
+		}
+	}
+	return append(b, s[start:]...)
+}
+
+func appendHex(b []byte, c byte) []byte {
+	const digits = "0123456789abcdef"
+	return append(b, digits[c>>4], digits[c&15])
+}
+
+// appendMillis appends t in UTC as RFC 3339 has it, with milliseconds.
+func appendMillis(b []byte, t time.Time) []byte {
+	t = t.UTC()
+	year, month, day := t.Date()
+	hour, minute, second := t.Clock()
+	b = appendDigits(b, year, 4)
+	b = append(b, '-')
+	b = appendDigits(b, int(month), 2)
+	b = append(b, '-')
+	b = appendDigits(b, day, 2)
+	b = append(b, 'T')
+	b = appendDigits(b, hour, 2)
+	b = append(b, ':')
+	b = appendDigits(b, minute, 2)
+	b = append(b, ':')
+	b = appendDigits(b, second, 2)
+	b = append(b, '.')
+	b = appendDigits(b, t.Nanosecond()/1e6, 3)
+	return append(b, 'Z')
+}
+
+// appendSeconds appends d, at least 0, in seconds with six digits after the
+// point.
+func appendSeconds(b []byte, d time.Duration) []byte {
+	d = max(d, 0)
+	b = strconv.AppendInt(b, int64(d/time.Second), 10)
+	b = append(b, '.')
+	return appendDigits(b, int(d%time.Second/time.Microsecond), 6)
+}
+
+// appendDigits appends the last n decimal digits of v, which is at least 0.
+func appendDigits(b []byte, v, n int) []byte {
+	for range n {
+		b = append(b, '0')
+	}
+	for i := len(b) - 1; n > 0; i, n = i-1, n-1 {
+		b[i] = byte('0' + v%10)
+		v /= 10
+	}
+	return b
+}
