@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"sited/protocol"
 )
@@ -32,10 +33,15 @@ func (i *Instance) authorize(x *protocol.Exchange, rule, granted *Protect) error
 	if !errors.Is(err, errNoCredentials) {
 		i.metrics.AuthFailures.Inc()
 	}
-	challenge := fmt.Sprintf(`Basic realm="%s", charset="UTF-8"`, i.spec.Name) // RFC 7617
 	return &protocol.Error{
 		Status: 401,
-		Header: protocol.Header{{Name: "WWW-Authenticate", Value: challenge}},
+		Header: protocol.Header{{Name: "WWW-Authenticate", Value: challenge(i.spec.Name)}},
 		Err:    err,
 	}
+}
+
+// challenge asks for Basic credentials (RFC 7617, section 2). realm is written
+// as a quoted-string (RFC 9110, section 5.6.4).
+func challenge(realm string) string {
+	return `Basic realm="` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(realm) + `", charset="UTF-8"`
 }

@@ -65,6 +65,8 @@ func (p *policy) decide(r *protocol.Request, t *trace) Decision {
 	case protocol.MethodOptions:
 		d.Action = Options
 		return d
+	case protocol.MethodTrace:
+		return deny(d.Protect, 501, "TRACE would show credentials to whoever makes a browser ask", t)
 	}
 	if hidden(r.Path) {
 		return deny(d.Protect, 404, "dotfiles are not served", t)
@@ -78,7 +80,7 @@ func (p *policy) decide(r *protocol.Request, t *trace) Decision {
 		return d
 	case protocol.MethodGet, protocol.MethodHead:
 		d.Action = Read
-	default:
+	default: // POST and PATCH
 		d.Action = Submit
 		if r.Method == protocol.MethodPost && !hasLength(r) {
 			return deny(d.Protect, 411, "neither Content-Length nor chunked", t)

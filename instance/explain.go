@@ -62,11 +62,8 @@ func (p *policy) explain(req *protocol.Request, t *trace) int {
 	case Upload:
 		return p.explainUpload(root, req, t)
 	case Remove:
-		if info, err := root.Stat(relative(req.Path)); err != nil {
-			return t.disk(diskError(err))
-		} else if info.IsDir() {
-			t.say("a folder is not deleted -> 409")
-			return 409
+		if _, err := removeTarget(root, req.Path); err != nil {
+			return t.disk(err)
 		}
 		t.say("deletes %s -> 204", req.Path)
 		return 204

@@ -34,6 +34,10 @@ func (p *policy) find(root *os.Root, path string) (found, error) {
 			file.Close()
 			return found{}, protocol.Failf(404, "a file has no path below it")
 		}
+		if _, isScript := p.script(path); isScript { // findScript saw none: it has just been put there
+			file.Close()
+			return found{}, protocol.Failf(404, "the script was not there a moment ago")
+		}
 		return found{file: file, info: info, script: -1, path: path}, nil
 	}
 	file.Close()

@@ -97,11 +97,14 @@ func (i *Instance) newService() *protocol.Service {
 		Observer: i.observer,
 		Limits: protocol.Limits{
 			MaxBody: l.MaxBody, MaxHeader: int(l.MaxHeader), MaxURI: int(l.MaxURI),
-			MaxConnections: l.MaxConnections, KeepBody: int(i.spec.Logs.Body),
+			MaxConnections: l.MaxConnections,
 		},
 		Timeouts: i.spec.Timeouts,
+		Versions: versions(&i.spec),
 	}
-	s.Versions = versions(&i.spec)
+	if logs := i.spec.Logs; logs.Failed != "" && logs.Format != "combined" { // else there is no place for it
+		s.Limits.KeepBody = int(logs.Body)
+	}
 	return s
 }
 
@@ -177,12 +180,12 @@ func (i *Instance) Stats() Stats {
 func (i *Instance) Reopen() error { return i.log.reopen() }
 
 // Close ends what the instance started: scripts are waited for until ctx ends,
-// then killed; logs are flushed and closed. It is called once, after the
+// then killed; the root is closed, logs are flushed and closed. It is called once, after the
 // instance's service was retired.
 func (i *Instance) Close(ctx context.Context) error {
 	var errs []error
 	for _, s := range i.scripts {
 		errs = append(errs, s.runner.Close(ctx))
 	}
-	return errors.Join(append(errs, i.log.close())...)
+	return errors.Join(append(errs, i.root.close(), i.log.close())...)
 }

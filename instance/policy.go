@@ -26,7 +26,10 @@ func newPolicy(spec Spec) (*policy, error) {
 		p.scripts[strings.ToLower(s.Ext)] = i
 	}
 	for _, r := range spec.Protect {
-		if !doublestar.ValidatePattern(r.Glob) {
+		switch {
+		case !strings.HasPrefix(r.Glob, "/"): // it would match nothing, and protect nothing
+			return nil, fmt.Errorf("protect %q: a pattern begins with a slash", r.Glob)
+		case !doublestar.ValidatePattern(r.Glob):
 			return nil, fmt.Errorf("protect %q: not a valid pattern", r.Glob)
 		}
 	}
@@ -41,7 +44,8 @@ func newPolicy(spec Spec) (*policy, error) {
 }
 
 // protectFor returns the protect block that decides for a path and method: the
-// first that matches; nil when none does.
+// first that matches; nil when none does. A slash at the end of the path makes no
+// difference, so that "/a.txt/" is not asked for less than "/a.txt".
 func (p *policy) protectFor(method, path string) *Protect {
 	for i := range p.spec.Protect {
 		r := &p.spec.Protect[i]
@@ -79,7 +83,9 @@ var scriptExtensions = map[string]bool{
 // hidden reports whether a path names a dotfile, or a file in a folder that is
 // one. The folder /.well-known/ is meant to be seen (RFC 8615).
 func hidden(path string) bool {
-	path = strings.TrimPrefix(path, "/.well-known")
+	if rest, ok := strings.CutPrefix(path, "/.well-known"); ok && (rest == "" || rest[0] == '/') {
+		path = rest
+	}
 	return strings.Contains(path, "/.")
 }
 

@@ -107,10 +107,26 @@ func httpDate(s string) (time.Time, bool) {
 	if s == "" {
 		return time.Time{}, false
 	}
-	for _, layout := range []string{protocol.TimeFormat, "Monday, 02-Jan-06 15:04:05 GMT", time.ANSIC} {
+	for _, layout := range []string{protocol.TimeFormat, time.ANSIC} {
 		if t, err := time.Parse(layout, s); err == nil {
 			return t, true
 		}
 	}
-	return time.Time{}, false
+	t, err := time.Parse("Monday, 02-Jan-06 15:04:05 GMT", s)
+	if err != nil {
+		return time.Time{}, false
+	}
+	return inCentury(t, time.Now()), true
+}
+
+// inCentury gives a year of which only the last two digits were said its
+// century: the latest that is not more than 50 years ahead of now.
+func inCentury(t, now time.Time) time.Time {
+	latest := now.AddDate(50, 0, 0)
+	century := latest.Year() / 100 * 100
+	t = t.AddDate(century+t.Year()%100-t.Year(), 0, 0)
+	if t.After(latest) {
+		t = t.AddDate(-100, 0, 0)
+	}
+	return t
 }

@@ -37,6 +37,9 @@ func parseRange(spec string, size int64) (part byteRange, ok, satisfiable bool) 
 		if !valid {
 			return byteRange{}, false, true
 		}
+		if n > 0 && size == 0 { // satisfiable, but no Content-Range can say so
+			return byteRange{}, false, true
+		}
 		n = min(n, size)
 		return byteRange{size - n, n}, n > 0, n > 0
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/url"
 	"strconv"
+	"time"
 
 	"sited/protocol"
 )
@@ -34,7 +35,7 @@ func (i *Instance) read(x *protocol.Exchange, granted *Protect, hops int) error 
 	case f.script >= 0:
 		return i.runScript(x, f, hops)
 	case f.redirect:
-		i.redirectToSlash(x)
+		redirectToSlash(x)
 		return nil
 	case x.Req.Method == protocol.MethodPost || x.Req.Method == protocol.MethodPatch:
 		f.file.Close()
@@ -58,7 +59,7 @@ func sendFile(x *protocol.Exchange, f found) error {
 		f.file.Close()
 		return protocol.Failf(412, "a precondition does not hold")
 	}
-	h.Add("Last-Modified", rep.modified.UTC().Format(protocol.TimeFormat))
+	h.Add("Last-Modified", lastModified(rep))
 	h.Add("ETag", rep.etag)
 	if status == 304 {
 		f.file.Close()
@@ -87,10 +88,24 @@ func sendFile(x *protocol.Exchange, f found) error {
 	return nil
 }
 
+// lastModified is the time of the last modification, but never later than now:
+// the field must not be ahead of Date (RFC 9110, section 8.8.2.1).
+func lastModified(rep representation) string {
+	t := rep.modified
+	if now := time.Now(); t.After(now) {
+		t = now
+	}
+	return t.UTC().Format(protocol.TimeFormat)
+}
+
 // redirectToSlash sends the client to the folder's own name, so that relative
-// links in its index file lead where they should.
-func (i *Instance) redirectToSlash(x *protocol.Exchange) {
-	to := (&url.URL{Path: x.Req.Path + "/", RawQuery: x.Req.Query}).String()
+// links in its index file lead where they should. 308 keeps the method, which
+// clients change after a 301 (RFC 9110, sections 15.4.2 and 15.4.9).
+func redirectToSlash(x *protocol.Exchange) {
 	x.Res.Status = 301
-	x.Res.Header.Add("Location", to)
+	if x.Req.Method != protocol.MethodGet && x.Req.Method != protocol.MethodHead {
+		x.Res.Status = 308
+	}
+	to := url.URL{Path: x.Req.Path + "/", RawQuery: x.Req.Query}
+	x.Res.Header.Add("Location", to.String())
 }

@@ -1,6 +1,8 @@
 package instance
 
 import (
+	"io/fs"
+	"os"
 	"path"
 	"strings"
 
@@ -15,21 +17,32 @@ func (i *Instance) remove(x *protocol.Exchange) error {
 	}
 	i.writes.Lock()
 	defer i.writes.Unlock()
-	name := relative(x.Req.Path)
-	info, err := root.Stat(name)
-	switch {
-	case err != nil:
-		return diskError(err)
-	case info.IsDir():
-		return protocol.Failf(409, "a folder is not deleted")
-	case !info.Mode().IsRegular() || strings.HasSuffix(x.Req.Path, "/"):
-		return protocol.Failf(404, "not a file")
-	case precondition(&x.Req, represent(info)) != 0:
+	info, err := removeTarget(root, x.Req.Path)
+	if err != nil {
+		return err
+	}
+	if precondition(&x.Req, represent(info)) != 0 {
 		return protocol.Failf(412, "a precondition does not hold")
 	}
+	name := relative(x.Req.Path)
 	if err := root.Remove(name); err != nil {
 		return diskError(err)
 	}
 	x.Res.Status = 204
 	return syncFolder(root, path.Dir(name))
+}
+
+// removeTarget looks at what is to be deleted: a file, or a symbolic link to one,
+// which is then deleted itself.
+func removeTarget(root *os.Root, path string) (fs.FileInfo, error) {
+	info, err := root.Stat(relative(path))
+	switch {
+	case err != nil:
+		return nil, diskError(err)
+	case info.IsDir():
+		return nil, protocol.Failf(409, "a folder is not deleted")
+	case !info.Mode().IsRegular() || strings.HasSuffix(path, "/"):
+		return nil, protocol.Failf(404, "not a file")
+	}
+	return info, nil
 }

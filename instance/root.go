@@ -50,6 +50,16 @@ func (r *siteRoot) get() (*os.Root, error) {
 	return root, nil
 }
 
+// close closes the folder; nobody may use it any more.
+func (r *siteRoot) close() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.root == nil {
+		return nil
+	}
+	return r.root.Close()
+}
+
 // current reports whether the open folder is still the one of that name.
 func (r *siteRoot) current() bool {
 	now, err := os.Stat(r.path)
@@ -75,10 +85,11 @@ func relative(path string) string {
 // diskError turns an error of the file system into what the client gets.
 func diskError(err error) error {
 	status := 404
+	_, ofRoot := errors.AsType[*fs.PathError](err)
 	switch errno, isErrno := errors.AsType[syscall.Errno](err); {
 	case errors.Is(err, fs.ErrPermission):
 		status = 403
-	case errors.Is(err, fs.ErrNotExist), !isErrno: // not an errno: the path leaves the root
+	case errors.Is(err, fs.ErrNotExist), !isErrno && ofRoot: // os.Root has no errno for a path that leaves the root
 	case errno == syscall.ENOTDIR, errno == syscall.ELOOP, errno == syscall.ENAMETOOLONG, errno == syscall.EINVAL, errno == syscall.ENXIO:
 	case errno == syscall.EMFILE, errno == syscall.ENFILE, errno == syscall.ENOMEM:
 		return &protocol.Error{Status: 503, Header: protocol.Header{{Name: "Retry-After", Value: "1"}}, Err: err}

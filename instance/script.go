@@ -60,12 +60,32 @@ func (i *Instance) redirectLocally(x *protocol.Exchange, target string, hops int
 	if hops > maxRedirects {
 		return protocol.Failf(502, "more than %d local redirects", maxRedirects)
 	}
-	if x.Req.Method != protocol.MethodHead {
-		x.Req.Method = protocol.MethodGet
+	asked := x.Req
+	defer func() { // the engine and the log go by what the client asked for
+		user := x.Req.User
+		x.Req = asked
+		x.Req.User = user
+	}()
+	if x.Req.Method != protocol.MethodGet && x.Req.Method != protocol.MethodHead {
+		x.Req.Method, x.Req.Header = protocol.MethodGet, withoutContent(asked.Header)
 	}
 	x.Req.Path, x.Req.Query = path, query
 	x.Req.Body, x.Req.Length = strings.NewReader(""), 0
 	return i.serve(x, hops)
+}
+
+// withoutContent leaves out the fields that are about the content of a request,
+// and the conditions on it: they don't hold for the GET that takes its place.
+func withoutContent(h protocol.Header) protocol.Header {
+	kept := make(protocol.Header, 0, len(h))
+	for _, f := range h {
+		name := strings.ToLower(f.Name)
+		if strings.HasPrefix(name, "content-") || strings.HasPrefix(name, "if-") || name == "range" || name == "transfer-encoding" {
+			continue
+		}
+		kept = append(kept, f)
+	}
+	return kept
 }
 
 // scriptObserver counts what a cgi.Runner reports.

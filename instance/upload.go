@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"syscall"
+	"time"
 
 	"sited/protocol"
 )
@@ -114,14 +115,32 @@ func (i *Instance) replace(root *os.Root, temp, name string, x *protocol.Exchang
 	if precondition(&x.Req, represent(before)) != 0 {
 		return nil, false, protocol.Failf(412, "the file was changed meanwhile")
 	}
-	after, err = root.Stat(temp)
-	if err != nil {
+	if after, err = newer(root, temp, before); err != nil {
 		return nil, false, diskError(err)
 	}
 	if err := root.Rename(temp, name); err != nil {
 		return nil, false, diskError(err)
 	}
 	return after, before == nil, syncFolder(root, path.Dir(name))
+}
+
+// newer returns what is to be known of the file named temp, and sees to it that
+// its time of modification is after that of before: file systems stamp files
+// with a clock that ticks every few milliseconds, and two versions of one size
+// within a tick would have the same ETag.
+func newer(root *os.Root, temp string, before fs.FileInfo) (fs.FileInfo, error) {
+	after, err := root.Stat(temp)
+	if err != nil || before == nil {
+		return after, err
+	}
+	ahead := before.ModTime().Sub(after.ModTime())
+	if ahead < 0 || ahead > time.Second { // more than a second: not a tick, but a file from the future
+		return after, nil
+	}
+	if err := root.Chtimes(temp, time.Time{}, before.ModTime().Add(1)); err != nil {
+		return nil, err
+	}
+	return root.Stat(temp)
 }
 
 // syncFolder has a changed folder on disk before it returns.
@@ -131,8 +150,10 @@ func syncFolder(root *os.Root, name string) error {
 		return diskError(err)
 	}
 	defer d.Close()
-	if err := d.Sync(); err != nil {
+	switch err := d.Sync(); {
+	case err == nil, errors.Is(err, syscall.EINVAL), errors.Is(err, syscall.ENOTSUP): // fsync(2): not every file system can
+		return nil
+	default:
 		return diskError(err)
 	}
-	return nil
 }

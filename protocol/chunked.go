@@ -2,7 +2,7 @@ package protocol
 
 // chunked decodes the chunked transfer coding (RFC 9112, section 7.1) from
 // pieces of any size. It does no I/O. What is ambiguous is refused: a bare CR or
-// LF, white space in place of a size, a size over 63 bits. Chunk extensions and
+// LF, white space around a size, a size over 63 bits. Chunk extensions and
 // trailer fields are checked, bounded and dropped. The zero value is ready.
 type chunked struct {
 	state   chunkState
@@ -16,7 +16,6 @@ type chunkState uint8
 
 const (
 	chunkSize      chunkState = iota // in the hexadecimal size
-	chunkSpace                       // in white space before an extension
 	chunkExtension                   // in a chunk extension
 	chunkSizeLF                      // after the CR of the size line
 	chunkData                        // in the data
@@ -61,7 +60,7 @@ func (d *chunked) step(c byte) *Error {
 	switch d.state {
 	case chunkSize:
 		return d.stepSize(c)
-	case chunkSpace, chunkExtension:
+	case chunkExtension:
 		return d.stepExtension(c)
 	case chunkSizeLF:
 		if c != '\n' {
@@ -106,26 +105,21 @@ func (d *chunked) stepSize(c byte) *Error {
 		d.state = chunkSizeLF
 	case ';':
 		d.state = chunkExtension
-	case ' ', '\t':
-		d.state = chunkSpace
 	default:
 		return badChunk("malformed chunk size")
 	}
 	return nil
 }
 
-// stepExtension skips extensions. White space between the size and ";" is bad
-// but to be accepted (RFC 9112, section 7.1.1); white space before the CR is not.
+// stepExtension skips extensions. RFC 9112, section 7.1.1, has white space
+// between the size and ";" accepted, as bad; it is refused, for not all
+// recipients do.
 func (d *chunked) stepExtension(c byte) *Error {
 	d.extra++
 	if d.extra > maxChunkExtra {
 		return badChunk("chunk extensions too long")
 	}
 	switch {
-	case d.state == chunkSpace && c == ';':
-		d.state = chunkExtension
-	case d.state == chunkSpace && c != ' ' && c != '\t':
-		return badChunk("malformed chunk size")
 	case c == '\r':
 		d.state = chunkSizeLF
 	case class[c]&isValue == 0:

@@ -37,7 +37,7 @@ type conn struct {
 	until   time.Time // of the read under way
 	lastTry bool      // the read under way is not to wait
 	armed   time.Time // the read deadline that is set, as far as this goroutine knows
-	ioN     int   // what the last try to read gave
+	ioN     int       // what the last try to read gave
 	ioErr   error
 	out     outgoing
 }

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Service is what a Server serves: one generation of one site, as far as the
@@ -82,10 +84,11 @@ func (s *Server) adopt(svc *Service) *Service {
 	return svc
 }
 
-// Run accepts and serves connections until ctx ends, or the listener is closed. It then takes what is in
-// the listener's queue, closes idle connections, and waits for the exchanges in
-// flight: at most for the drain time of the current service. It returns nil, and
-// only when all that it started has ended. It may be called once.
+// Run accepts and serves connections until ctx ends or the listener is closed.
+// It then takes what is in the listener's queue, closes idle connections, and
+// waits for the exchanges in flight: at most for the drain time of the current
+// service. It returns nil, and only when all that it started has ended. It may be
+// called once.
 func (s *Server) Run(ctx context.Context) error {
 	drained := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
@@ -149,6 +152,7 @@ func (s *Server) accept() {
 			s.drain()
 			return
 		case errors.Is(err, os.ErrDeadlineExceeded) && s.draining.Load():
+			s.acceptQueued()
 			return
 		default:
 			if pause.first() {
@@ -157,6 +161,33 @@ func (s *Server) accept() {
 			pause.wait(s.ctx)
 		}
 	}
+}
+
+// acceptQueued takes the connections that still wait when the backlog's time is
+// over, as they do on a busy machine, without waiting for any other.
+func (s *Server) acceptQueued() {
+	until := time.Now().Add(time.Second) // somebody may connect all the time
+	s.ln.SetDeadline(until)
+	for s.queued() && time.Now().Before(until) && s.ctx.Err() == nil {
+		tcp, err := s.ln.AcceptTCP()
+		if err != nil {
+			return
+		}
+		s.take(tcp)
+	}
+}
+
+// queued reports whether a connection waits to be accepted.
+func (s *Server) queued() bool {
+	raw, err := s.ln.SyscallConn()
+	if err != nil {
+		return false
+	}
+	n := 0
+	err = raw.Control(func(fd uintptr) {
+		n, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+	})
+	return err == nil && n > 0
 }
 
 // maxRefusing bounds the connections that are turned away with an answer at the

@@ -148,7 +148,7 @@ func (s *Supervisor) open(ep *endpoint, gen *generation) {
 
 // queueTime is how long a socket stays open after its server was told to end,
 // so that the server can take the connections that wait in its queue.
-const queueTime = 10 * time.Millisecond
+const queueTime = 30 * time.Millisecond
 
 // closeEndpoint stops accepting and drains the generation that was served. The
 // socket closes long before the last connection does: a client that comes now

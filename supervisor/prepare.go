@@ -53,6 +53,9 @@ func (s *Supervisor) prepare(ctx context.Context, changes []*change) {
 			case <-ctx.Done():
 				return
 			}
+			if ctx.Err() != nil {
+				return
+			}
 			gen, err := s.newGeneration(spec)
 			<-slots
 			select {
@@ -78,14 +81,13 @@ func (s *Supervisor) prepare(ctx context.Context, changes []*change) {
 }
 
 func (s *Supervisor) newGeneration(spec instance.Spec) (gen *generation, err error) {
-	log := s.log.With("site", spec.Name)
 	defer func() {
 		if p := recover(); p != nil {
-			log.Error("panic while a site was prepared", "panic", p, slog.String("stack", string(debug.Stack())))
+			s.log.Error("panic while a site was prepared", "site", spec.Name, "panic", p, slog.String("stack", string(debug.Stack())))
 			gen, err = nil, fmt.Errorf("panic while preparing: %v", p)
 		}
 	}()
-	inst, err := s.newInstance(spec, s.reg, log)
+	inst, err := s.newInstance(spec, s.reg, s.log)
 	if err != nil {
 		return nil, err
 	}

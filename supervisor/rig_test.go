@@ -136,9 +136,16 @@ func (r *rig) addr(port int) string { return fmt.Sprintf("%s:%d", r.ip, port) }
 func (r *rig) site(name string, port int, content string, extra ...string) string {
 	root := filepath.Join(r.dir, "root-"+name+"-"+content)
 	must(r.t, os.MkdirAll(root, 0o755))
-	write(r.t, filepath.Join(root, "f.txt"), content)
+	if path := filepath.Join(root, "f.txt"); !exists(path) { // it may be being served
+		write(r.t, path, content)
+	}
 	return fmt.Sprintf("site %q {\n  ip = %q\n  port = %d\n  root = %q\n  %s\n}\n",
 		name, r.ip, port, root, strings.Join(extra, "\n  "))
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // config replaces the configuration in one step.
@@ -322,9 +329,15 @@ func hasLabels(m *dto.Metric, labels []string) bool {
 	return true
 }
 
+// wantMetric checks a metric; a request is counted a moment after its answer.
 func (r *rig) wantMetric(want float64, name string, labels ...string) {
 	r.t.Helper()
-	if got, ok := r.metric(name, labels...); !ok || got != want {
+	got, ok := r.metric(name, labels...)
+	for deadline := time.Now().Add(5 * time.Second); (!ok || got != want) && time.Now().Before(deadline); {
+		time.Sleep(5 * time.Millisecond)
+		got, ok = r.metric(name, labels...)
+	}
+	if !ok || got != want {
 		r.t.Errorf("%s%v is %v (there: %t), want %v", name, labels, got, ok, want)
 	}
 }

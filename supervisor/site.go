@@ -39,10 +39,7 @@ type site struct {
 func (s *Supervisor) newSite(name string, spec *instance.Spec) *site {
 	var shape metrics.Shape
 	if spec != nil {
-		shape.Methods = spec.Methods
-		for _, script := range spec.Scripts {
-			shape.Scripts = append(shape.Scripts, script.Ext)
-		}
+		shape = instance.Shape(spec)
 	}
 	st := &site{
 		name: name, state: Preparing, since: time.Now(),
@@ -114,7 +111,9 @@ func (s *Supervisor) leave(st *site) {
 	}
 	if st.state == Stopped && len(st.old) == 0 && st.preparing == 0 {
 		delete(s.sites, st.name)
-		s.reg.Forget(st.name)
+		if s.phase != Ending { // it costs a walk over all series
+			s.reg.Forget(st.name)
+		}
 	}
 }
 

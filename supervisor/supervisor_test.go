@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -195,9 +196,12 @@ func askOnce(addr string) error {
 	if _, err := fmt.Fprint(c, "GET /f.txt HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"); err != nil {
 		return err
 	}
-	b := make([]byte, 15)
-	if n, err := c.Read(b); err != nil || !strings.HasPrefix(string(b[:n]), "HTTP/1.1 200") {
-		return fmt.Errorf("answer %q: %w", b[:n], err)
+	b, err := io.ReadAll(c)
+	if err != nil {
+		return err
+	}
+	if !strings.HasPrefix(string(b), "HTTP/1.1 200") {
+		return fmt.Errorf("answer %q", b)
 	}
 	return nil
 }
@@ -443,12 +447,14 @@ func TestSwapOfPortsHeldBack(t *testing.T) {
 func TestPanicAndHangWhilePreparing(t *testing.T) {
 	r := newRig(t, func(o *Options) { o.PrepareTimeout = 300 * time.Millisecond })
 	release := make(chan struct{})
-	defer close(release)
+	var late atomic.Int64
 	r.newInstance = func(s instance.Spec, reg *metrics.Registry, log *slog.Logger) (*instance.Instance, error) {
 		switch s.Name {
 		case "panics":
 			panic("oh no")
 		case "hangs":
+			late.Add(1)
+			defer late.Add(-1)
 			<-release
 		}
 		return instance.New(s, reg, log)
@@ -467,6 +473,10 @@ func TestPanicAndHangWhilePreparing(t *testing.T) {
 	}
 	r.end()
 	<-r.done
+	close(release) // what is made now is thrown away: goleak would find it
+	for late.Load() > 0 {
+		time.Sleep(time.Millisecond)
+	}
 }
 
 func TestAllOrNothing(t *testing.T) {

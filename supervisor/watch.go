@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -56,14 +57,16 @@ func (w *watcher) run(ctx context.Context) {
 	defer ticker.Stop()
 
 	w.paths = []string{w.root}
-	w.takeFiles()
-	w.arm()
-	w.seen = w.look()
-	w.changed(ctx) // for what happened before the watch began
+	w.check(ctx) // for what happened before the watch began
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case paths := <-w.files:
+			if slices.Sort(paths); !slices.Equal(paths, w.paths) {
+				w.paths = paths
+				w.check(ctx) // a file may have changed between its being read and its being watched
+			}
 		case e, ok := <-events:
 			if !ok {
 				events = nil
@@ -88,8 +91,8 @@ func (w *watcher) run(ctx context.Context) {
 	}
 }
 
-// check waits until the files are there, reports, and watches what is to be
-// watched from then on.
+// check watches what is to be watched as things are now, waits until the files
+// are there, and reports.
 func (w *watcher) check(ctx context.Context) {
 	w.arm() // first: a folder that came back is watched before it is read
 	if !w.waitForFiles(ctx) {
@@ -97,8 +100,6 @@ func (w *watcher) check(ctx context.Context) {
 	}
 	w.seen = w.look()
 	w.changed(ctx)
-	w.takeFiles()
-	w.arm()
 }
 
 // settle waits until there was no event that matters for a while. It reports
@@ -147,14 +148,6 @@ func (w *watcher) someMissing() bool {
 		}
 	}
 	return false
-}
-
-// takeFiles takes a new list of files, if there is one.
-func (w *watcher) takeFiles() {
-	select {
-	case w.paths = <-w.files:
-	default:
-	}
 }
 
 // arm watches the folders that matter as things are now. Folders that are gone

@@ -195,7 +195,11 @@ func TestWatcherFolderOfFiles(t *testing.T) {
 	sees("error") // a folder can't be read as a file: it stands for one more call
 	write(t, filepath.Join(dir, "b.hcl"), "b")
 	sees("error")
-	before := calls.Load()
+	before := int64(-1)
+	for before != calls.Load() { // until the last event of the write has been seen
+		before = calls.Load()
+		time.Sleep(5 * quietTime)
+	}
 	write(t, filepath.Join(dir, "README"), "no configuration")
 	write(t, filepath.Join(dir, "b.hcl.swp"), "no configuration")
 	time.Sleep(3 * quietTime)

@@ -137,8 +137,11 @@ func (c *Config) Holds(site, origin string) bool {
 // WriteDiagnostics writes Diags as text with snippets of the files, as wide as
 // the terminal if w is one, else 78 columns.
 func (c *Config) WriteDiagnostics(w io.Writer, color bool) error {
-	if err := hcl.NewDiagnosticTextWriter(w, c.sources, textWidth(w), color).WriteDiagnostics(c.Diags); err != nil {
-		return fmt.Errorf("write diagnostics: %w", err)
+	width := textWidth(w)
+	for _, d := range c.Diags {
+		if _, err := fmt.Fprintln(w, renderText(d, c.sources, width, color)); err != nil {
+			return fmt.Errorf("write diagnostics: %w", err)
+		}
 	}
 	return nil
 }

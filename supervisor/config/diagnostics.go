@@ -3,7 +3,6 @@ package config
 import (
 	"io"
 	"os"
-	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"golang.org/x/term"
@@ -29,7 +28,7 @@ func (c *Config) Diagnostics() []Diagnostic {
 	for _, d := range c.located {
 		out := Diagnostic{
 			Severity: "error", Site: d.site, File: d.path,
-			Summary: d.diag.Summary, Detail: d.diag.Detail, Text: c.text(d.diag),
+			Summary: d.diag.Summary, Detail: d.diag.Detail, Text: renderText(d.diag, c.sources, plainWidth, false),
 		}
 		if d.diag.Severity == hcl.DiagWarning {
 			out.Severity = "warning"
@@ -42,18 +41,11 @@ func (c *Config) Diagnostics() []Diagnostic {
 	return all
 }
 
-func (c *Config) text(d *hcl.Diagnostic) string {
-	var b strings.Builder
-	// Writing to a Builder can't fail, and d is never nil.
-	_ = hcl.NewDiagnosticTextWriter(&b, c.sources, plainWidth, false).WriteDiagnostic(d)
-	return strings.TrimRight(b.String(), "\n") + "\n"
-}
-
 // textWidth is the width of the terminal that w is.
-func textWidth(w io.Writer) uint {
+func textWidth(w io.Writer) int {
 	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		if width, _, err := term.GetSize(int(f.Fd())); err == nil && width > 20 {
-			return uint(width)
+			return width
 		}
 	}
 	return plainWidth

@@ -1,0 +1,547 @@
+package protocol
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func request(path string, lines ...string) string {
+	return crlf(append([]string{"GET " + path + " HTTP/1.1", "Host: a"}, lines...)...)
+}
+
+func pattern(n int) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(i * 7 >> 3)
+	}
+	return b
+}
+
+func TestBodies(t *testing.T) {
+	large := pattern(3 << 20)
+	name := filepath.Join(t.TempDir(), "large")
+	if err := os.WriteFile(name, large, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file := func(offset, length int64) Content {
+		f, err := os.Open(name)
+		if err != nil {
+			t.Error(err)
+		}
+		return File(f, offset, length)
+	}
+	tests := []struct {
+		name string
+		body func() Content
+		want []byte
+	}{
+		{"nothing", func() Content { return Content{} }, nil},
+		{"small bytes", func() Content { return Bytes(large[:100]) }, large[:100]},
+		{"bytes as large as the buffer", func() Content { return Bytes(large[:outSize]) }, large[:outSize]},
+		{"large bytes", func() Content { return Bytes(large) }, large},
+		{"empty file", func() Content { return file(10, 0) }, nil},
+		{"small part of a file", func() Content { return file(1000, 50) }, large[1000:1050]},
+		{"large part of a file", func() Content { return file(12345, 2<<20) }, large[12345 : 12345+2<<20]},
+		{"end of a file", func() Content { return file(3<<20-70000, 70000) }, large[3<<20-70000:]},
+		{"large stream", func() Content { return Stream(&stream{Reader: bytes.NewReader(large)}, -1) }, large},
+		{"large stream of known length", func() Content { return Stream(&stream{Reader: bytes.NewReader(large)}, int64(len(large))) }, large},
+		{"stream that ends with its last piece", func() Content { return Stream(&stream{Reader: io.LimitReader(strings.NewReader("abc"), 3)}, -1) }, []byte("abc")},
+		{"stream with empty reads", func() Content { return Stream(&stream{Reader: pieces(io.EOF, "", "ab", "", "", "c")}, -1) }, []byte("abc")},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s := serve(t, func(x *Exchange) error {
+				if x.Req.Path == "/open" {
+					return echo(x)
+				}
+				x.Res.Body = tt.body()
+				return nil
+			})
+			c := s.dial()
+			for range 2 {
+				c.send(request("/"))
+				c.want(200, string(tt.want))
+			}
+			c.send(crlf("HEAD / HTTP/1.1", "Host: a"))
+			if r := c.answer("HEAD"); r.status != 200 || r.length >= 0 && r.length != int64(len(tt.want)) {
+				t.Errorf("HEAD: %d, length %d", r.status, r.length)
+			}
+			c.open()
+			done := s.obs.outcomes(t, 4)
+			for i, want := range []int64{int64(len(tt.want)), int64(len(tt.want)), 0} {
+				if done[i].sent != want || done[i].err != nil {
+					t.Errorf("exchange %d: sent %d, %v; want %d", i, done[i].sent, done[i].err, want)
+				}
+			}
+			old := s.dial()
+			old.send(crlf("GET / HTTP/1.0", "X: y"))
+			old.want(200, string(tt.want))
+			old.closed()
+		})
+	}
+}
+
+func TestLargeHead(t *testing.T) {
+	body := strings.Repeat("b", 100_000)
+	for _, size := range []int{20_000, outSize - 200, outSize - 50, outSize, 3 * outSize} {
+		s := serve(t, func(x *Exchange) error {
+			if x.Req.Path == "/open" {
+				return echo(x)
+			}
+			x.Res.Header.Add("X-Large", strings.Repeat("h", size))
+			x.Res.Body = Stream(&stream{Reader: strings.NewReader(body)}, -1)
+			return nil
+		})
+		c := s.dial()
+		c.send(request("/"))
+		if r := c.want(200, body); len(r.header.Get("X-Large")) != size {
+			t.Errorf("field of %d bytes instead of %d", len(r.header.Get("X-Large")), size)
+		}
+		c.open()
+	}
+}
+
+// TestFailingBodies: what was begun is cut off so that the client notices, what
+// was not is replaced by an error page. The stream is closed once in any case.
+func TestFailingBodies(t *testing.T) {
+	cause := errors.New("broken pipe of a script")
+	panics := readFunc(func([]byte) (int, error) { panic("in Read") })
+	tests := []struct {
+		name   string
+		reader io.Reader
+		length int64
+		close  func() error
+		status int
+		body   string // up to the cut
+		cut    bool
+		want   error // in the outcome; nil: a *PanicError
+	}{
+		{"error at once", pieces(cause), -1, nil, 500, "", false, cause},
+		{"error with a status", pieces(Fail(504, cause)), -1, nil, 504, "", false, cause},
+		{"error midway", pieces(cause, "abc"), -1, nil, 200, "abc", true, cause},
+		{"error midway, known length", pieces(cause, "abc"), 10, nil, 200, "abc", true, cause},
+		{"too short", pieces(io.EOF, "abc", "d"), 10, nil, 200, "abcd", true, errStreamLength},
+		{"too short at once", pieces(io.EOF), 10, nil, 500, "", false, errStreamLength},
+		{"too long", pieces(io.EOF, "abc", "defg"), 5, nil, 200, "abc", true, errStreamLength},
+		{"too long at once", pieces(io.EOF, "abcdef"), 5, nil, 500, "", false, errStreamLength},
+		{"panic in Read", panics, -1, nil, 500, "", false, nil},
+		{"panic in Read midway", io.MultiReader(strings.NewReader("abc"), panics), -1, nil, 200, "abc", true, nil},
+		{"panic in Close", strings.NewReader("abc"), 3, func() error { panic("in Close") }, 200, "abc", false, nil},
+		{"error in Close", strings.NewReader("abc"), 3, func() error { return cause }, 200, "abc", false, cause},
+		{"no progress", readFunc(func([]byte) (int, error) { return 0, nil }), -1, nil, 200, "", true, io.ErrNoProgress},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			body := &stream{Reader: tt.reader, close: tt.close}
+			s := serve(t, func(x *Exchange) error {
+				x.Res.Body = Stream(body, tt.length)
+				return nil
+			})
+			c := s.dial()
+			c.send(request("/"))
+			r := c.answer("GET")
+			if r.status != tt.status || tt.status == 200 && r.body != tt.body || (r.err != nil) != tt.cut {
+				t.Fatalf("got %d %q (%v), want %d %q, cut %t", r.status, r.body, r.err, tt.status, tt.body, tt.cut)
+			}
+			c.closed()
+			done := s.obs.outcomes(t, 1)[0]
+			_, panicked := errors.AsType[*PanicError](done.err)
+			if done.status != tt.status || tt.want == nil && !panicked || tt.want != nil && !errors.Is(done.err, tt.want) {
+				t.Errorf("Done told %d, %v", done.status, done.err)
+			}
+			if n := body.closes(); n != 1 {
+				t.Errorf("closed %d times", n)
+			}
+		})
+	}
+}
+
+// A close-delimited answer that is cut off is told from a complete one by a reset.
+func TestFailingBodyHTTP10(t *testing.T) {
+	sent := make(chan struct{})
+	s := serve(t, func(x *Exchange) error {
+		x.Res.Body = Stream(&stream{Reader: io.MultiReader(strings.NewReader("abc"), readFunc(func([]byte) (int, error) {
+			<-sent
+			return 0, errors.New("no more")
+		}))}, -1)
+		return nil
+	})
+	c := s.dial()
+	c.send(crlf("GET / HTTP/1.0", "X: y"))
+	res := c.head("GET")
+	if _, err := io.ReadFull(res.Body, make([]byte, 3)); err != nil {
+		t.Fatal(err)
+	}
+	close(sent)
+	if _, err := io.ReadAll(res.Body); err == nil {
+		t.Error("the answer looks complete")
+	}
+}
+
+// TestDiscardedBodies: an answer that isn't sent is closed, also when that panics.
+func TestDiscardedBodies(t *testing.T) {
+	tests := []struct {
+		name   string
+		answer func(x *Exchange) error
+		status int
+	}{
+		{"error", func(x *Exchange) error { return Failf(403, "no") }, 403},
+		{"panic", func(x *Exchange) error { panic("no") }, 500},
+		{"malformed field", func(x *Exchange) error { x.Res.Header.Add("X", "a\r\nSet-Cookie: b"); return nil }, 500},
+		{"impossible status", func(x *Exchange) error { x.Res.Status = 99; return nil }, 500},
+		{"error without a status", func(x *Exchange) error { return &Error{} }, 500},
+		{"204", func(x *Exchange) error { x.Res.Status = 204; return nil }, 204},
+	}
+	for _, tt := range tests {
+		for _, closing := range []string{"", "panic"} {
+			t.Run(tt.name+closing, func(t *testing.T) {
+				body := &stream{Reader: strings.NewReader("abc"), close: func() error {
+					if closing != "" {
+						panic("in Close")
+					}
+					return nil
+				}}
+				s := serve(t, func(x *Exchange) error {
+					if x.Req.Path != "/" {
+						return echo(x)
+					}
+					x.Res.Body = Stream(body, -1)
+					return tt.answer(x)
+				})
+				c := s.dial()
+				c.send(request("/"))
+				if r := c.want(tt.status, ""); r.header.Get("Set-Cookie") != "" {
+					t.Error("a field was smuggled in")
+				}
+				if n := body.closes(); n != 1 {
+					t.Errorf("closed %d times", n)
+				}
+				_, panicked := errors.AsType[*PanicError](s.obs.outcomes(t, 1)[0].err)
+				if want := closing != "" || tt.name == "panic"; panicked != want {
+					t.Errorf("a panic was reported: %t", panicked)
+				}
+				s.dial().open()
+			})
+		}
+	}
+}
+
+func TestShrunkenFile(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "f")
+	if err := os.WriteFile(name, pattern(100_000), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, length := range []int64{200, 300_000} {
+		var file *os.File
+		s := serve(t, func(x *Exchange) (err error) {
+			if file, err = os.Open(name); err == nil {
+				x.Res.Body = File(file, 99_900, length)
+			}
+			return err
+		})
+		c := s.dial()
+		c.send(request("/"))
+		r := c.answer("GET")
+		if length == 200 && (r.status != 500 || r.err != nil) || length > 200 && (r.status != 200 || r.err == nil || len(r.body) != 100) {
+			t.Errorf("%d bytes: got %d with %d bytes, %v", length, r.status, len(r.body), r.err)
+		}
+		c.closed()
+		if done := s.obs.outcomes(t, 1)[0]; !errors.Is(done.err, errShortFile) {
+			t.Errorf("Done told %v", done.err)
+		}
+		if err := file.Close(); !errors.Is(err, os.ErrClosed) {
+			t.Errorf("the file was left open: %v", err)
+		}
+	}
+}
+
+// Header lists that a handler shares between answers are not touched.
+func TestSharedHeader(t *testing.T) {
+	shared := Header{{"Content-Type", "text/plain"}, {"ETag", `"x"`}}
+	s := serve(t, func(x *Exchange) error {
+		x.Res = Response{Header: shared, Body: Bytes([]byte("s"))}
+		return nil
+	})
+	c := s.dial()
+	for range 3 {
+		c.send(request("/"))
+		if r := c.want(200, "s"); r.header.Get("ETag") != `"x"` || r.header.Get("Content-Type") != "text/plain" {
+			t.Fatalf("got %v", r.header)
+		}
+	}
+}
+
+func TestContinue(t *testing.T) {
+	s := serve(t, wireHandler)
+	head := crlf("POST /p HTTP/1.1", "Host: a", "Content-Length: 5", "Expect: 100-Continue")
+	t.Run("read", func(t *testing.T) {
+		c := s.dial()
+		c.send(head)
+		if r := c.answer("POST"); r.status != 100 {
+			t.Fatalf("got %d", r.status)
+		}
+		c.send("hello")
+		c.want(200, "POST /p hello")
+		c.open()
+	})
+	t.Run("chunked", func(t *testing.T) {
+		c := s.dial()
+		c.send(strings.Replace(head, "Content-Length: 5", "Transfer-Encoding: chunked", 1))
+		if r := c.answer("POST"); r.status != 100 {
+			t.Fatalf("got %d", r.status)
+		}
+		c.send("5\r\nhello\r\n0\r\n\r\n")
+		c.want(200, "POST /p hello")
+		c.open()
+	})
+	t.Run("early body", func(t *testing.T) {
+		c := s.dial()
+		c.send(head + "hello")
+		c.want(200, "POST /p hello")
+		c.open()
+	})
+	t.Run("body early in part", func(t *testing.T) {
+		c := s.dial()
+		c.send(head + "he")
+		if r := c.answer("POST"); r.status != 100 {
+			t.Fatalf("got %d", r.status)
+		}
+		c.send("llo")
+		c.want(200, "POST /p hello")
+		c.open()
+	})
+	t.Run("not read", func(t *testing.T) {
+		c := s.dial()
+		c.send(strings.Replace(head, "/p", "/unread", 1))
+		if r := c.want(200, "unread"); !r.close {
+			t.Error("no Connection: close")
+		}
+		c.closed()
+	})
+	t.Run("too large", func(t *testing.T) {
+		c := s.dial()
+		c.send(strings.Replace(head, ": 5", ": 5000", 1))
+		c.want(413, "")
+		c.closed()
+	})
+}
+
+// A body that is first read when the head has gone out gets no 100 Continue in
+// the middle of the answer.
+func TestNoContinueBehindHead(t *testing.T) {
+	s := serve(t, func(x *Exchange) error {
+		body := x.Req.Body
+		x.Res.Body = Stream(&stream{Reader: io.MultiReader(strings.NewReader("first,"), body)}, -1)
+		return nil
+	})
+	c := s.dial()
+	c.send(crlf("POST / HTTP/1.1", "Host: a", "Content-Length: 4", "Expect: 100-continue"))
+	res := c.head("POST")
+	if _, err := io.ReadFull(res.Body, make([]byte, 6)); err != nil || res.StatusCode != 200 {
+		t.Fatal(res.StatusCode, err)
+	}
+	c.send("rest")
+	if rest, err := io.ReadAll(res.Body); string(rest) != "rest" || err != nil {
+		t.Errorf("got %q, %v", rest, err)
+	}
+	c.closed()
+	if done := s.obs.outcomes(t, 1)[0]; done.sent != 10 || done.received != 4 {
+		t.Errorf("sent %d, received %d", done.sent, done.received)
+	}
+}
+
+func TestUnreadBodies(t *testing.T) {
+	unread := func(x *Exchange) error {
+		if x.Req.Path != "/" {
+			return echo(x)
+		}
+		x.Res.Body = Bytes([]byte("unread"))
+		return nil
+	}
+	lax := func(s *Service) { s.Limits.MaxBody = 1 << 40 }
+	t.Run("small", func(t *testing.T) {
+		s := serve(t, unread, lax)
+		c := s.dial()
+		c.send(request("/", "Content-Length: 200000") + strings.Repeat("x", 200_000))
+		if c.want(200, "unread").close {
+			t.Error("close")
+		}
+		c.open()
+		if done := s.obs.outcomes(t, 1)[0]; done.received != 200_000 || done.kept != strings.Repeat("x", 16) {
+			t.Errorf("received %d, kept %q", done.received, done.kept)
+		}
+	})
+	t.Run("large", func(t *testing.T) {
+		c := serve(t, unread, lax).dial()
+		c.send(request("/", "Content-Length: 8000000") + strings.Repeat("x", 8_000_000))
+		if !c.want(200, "unread").close {
+			t.Error("no close")
+		}
+		c.closed()
+	})
+	t.Run("large chunked", func(t *testing.T) {
+		c := serve(t, unread, lax).dial()
+		c.send(request("/", "Transfer-Encoding: chunked") + "800000\r\n" + strings.Repeat("x", 8<<20) + "\r\n0\r\n\r\n")
+		c.want(200, "unread")
+		c.closed()
+	})
+	t.Run("broken chunks", func(t *testing.T) {
+		c := serve(t, unread, lax).dial()
+		c.send(request("/", "Transfer-Encoding: chunked") + "8000000000000000\r\nx")
+		c.want(200, "unread")
+		c.closed()
+	})
+	t.Run("announced too large", func(t *testing.T) {
+		c := serve(t, unread).dial()
+		c.send(request("/", "Content-Length: 8000000") + strings.Repeat("x", 8_000_000))
+		c.want(413, "")
+		c.closed()
+	})
+}
+
+func TestTruncated(t *testing.T) {
+	s := serve(t, echo)
+	for _, raw := range []string{"GET / HT", "GET / HTTP/1.1\r\nHost: a\r\n", post("hel", "Content-Length: 5"), chunkedPost("5\r\nhe"), chunkedPost("0\r\n")} {
+		c := s.dial()
+		c.send(raw)
+		c.CloseWrite()
+		c.want(400, "")
+		c.closed()
+	}
+	for _, o := range s.obs.outcomes(t, 5) {
+		if e, ok := errors.AsType[*Error](o.err); !ok || e.Reason != BadTruncated {
+			t.Errorf("%s %s: %v", o.method, o.target, o.err)
+		}
+	}
+	for _, raw := range []string{"", "\r", "\r\n"} { // nobody to answer
+		c := s.dial()
+		c.send(raw)
+		c.CloseWrite()
+		c.closed()
+	}
+	if n := len(s.obs.outcomes(t, 5)); n != 5 {
+		t.Errorf("%d exchanges, want 5", n)
+	}
+}
+
+func TestMalformedAreReported(t *testing.T) {
+	tests := []struct{ raw, reason, method, target string }{
+		{"GET /x\r\n\r\n", BadRequestLine, "GET", "/x"},
+		{crlf("GET /x HTTP/2.0"), BadVersion, "GET", "/x"},
+		{crlf("GET /x HTTP/1.1", "A : b"), BadField, "GET", "/x"},
+		{crlf("GET /x HTTP/1.1", "A: b"), BadHost, "GET", "/x"},
+		{crlf("PUT /x HTTP/1.1", "Host: a", "Content-Length: x"), BadLength, "PUT", "/x"},
+		{crlf("PUT /x HTTP/1.1", "Host: a", "Transfer-Encoding: x"), BadTransferEncoding, "PUT", "/x"},
+		{crlf("PUT /x HTTP/1.1", "Host: a", "Expect: x"), BadExpect, "PUT", "/x"},
+		{crlf("GET /"+strings.Repeat("x", 3000)+" HTTP/1.1", "Host: a"), BadURITooLong, "GET", "/" + strings.Repeat("x", maxSalvage-len("GET /"))},
+		{crlf("GET /x HTTP/1.1", strings.Repeat("x", 500)), BadHeadTooLarge, "GET", "/x"},
+		{crlf("GET /x HTTP/1.1", "Host: a", "Content-Length: 9999"), BadBodyTooLarge, "GET", "/x"},
+		{crlf("GET /%zz HTTP/1.1", "Host: a"), BadTarget, "GET", "/%zz"},
+	}
+	for _, tt := range tests {
+		s := serve(t, echo)
+		c := s.dial()
+		c.send(tt.raw)
+		if r := c.answer("GET"); r.status < 400 {
+			t.Errorf("%q: %d", tt.raw, r.status)
+		}
+		o := s.obs.outcomes(t, 1)[0]
+		e, ok := errors.AsType[*Error](o.err)
+		if !ok || e.Reason != tt.reason || o.method != tt.method || o.target != tt.target || o.begun {
+			t.Errorf("%.60q: got %s %.60q, %+v", tt.raw, o.method, o.target, e)
+		}
+	}
+}
+
+// tunnelEcho sends back what it gets, early data first.
+func tunnelEcho(client *net.TCPConn, early []byte) (sent, received int64, err error) {
+	if _, err := client.Write(early); err != nil {
+		return 0, 0, err
+	}
+	n, err := io.Copy(client, client)
+	return int64(len(early)) + n, int64(len(early)) + n, err
+}
+
+func TestTunnel(t *testing.T) {
+	end := &stream{Reader: strings.NewReader("")}
+	s := serve(t, func(x *Exchange) error {
+		switch {
+		case x.Req.Host == "refused:1":
+			return Failf(403, "no")
+		case x.Req.Host == "bytes:1":
+			x.Res.Body = Bytes([]byte("not a tunnel"))
+		case x.Req.Host == "panic:1":
+			x.Res.Body = Tunnel(func(*net.TCPConn, []byte) (int64, int64, error) { panic("in the tunnel") }, nil)
+		default:
+			x.Res.Body = Tunnel(tunnelEcho, end)
+		}
+		return nil
+	})
+	t.Run("early data", func(t *testing.T) {
+		c := s.dial()
+		c.send(crlf("CONNECT far:1 HTTP/1.1", "Host: far:1") + "early ")
+		res := c.head("CONNECT")
+		if res.StatusCode != 200 || res.ContentLength > 0 || res.TransferEncoding != nil || res.Header.Get("Connection") != "" {
+			t.Fatalf("%+v", res)
+		}
+		c.send("and late")
+		c.CloseWrite()
+		if b, err := io.ReadAll(c.br); string(b) != "early and late" || err != nil {
+			t.Errorf("got %q, %v", b, err)
+		}
+		if o := s.obs.outcomes(t, 1)[0]; o.sent != 14 || o.received != 14 || o.err != nil || end.closes() != 1 {
+			t.Errorf("%+v, closed %d times", o, end.closes())
+		}
+	})
+	t.Run("refused", func(t *testing.T) {
+		c := s.dial()
+		c.send(crlf("CONNECT refused:1 HTTP/1.1", "Host: refused:1") + get())
+		c.want(403, "")
+		c.closed() // what follows is not read as a request
+	})
+	t.Run("2xx without a tunnel", func(t *testing.T) {
+		c := s.dial()
+		c.send(crlf("CONNECT bytes:1 HTTP/1.1", "Host: bytes:1"))
+		c.want(500, "")
+		c.closed()
+	})
+	t.Run("tunnel for a GET", func(t *testing.T) {
+		before := end.closes()
+		c := s.dial()
+		c.send(get())
+		c.want(500, "")
+		c.closed()
+		if end.closes() != before+1 {
+			t.Error("the other end was left open")
+		}
+	})
+	t.Run("panic", func(t *testing.T) {
+		n := len(s.obs.outcomes(t, 0))
+		c := s.dial()
+		c.send(crlf("CONNECT panic:1 HTTP/1.1", "Host: panic:1"))
+		c.head("CONNECT")
+		c.closed()
+		if _, ok := errors.AsType[*PanicError](s.obs.outcomes(t, n+1)[n].err); !ok {
+			t.Error("no panic was reported")
+		}
+	})
+}
+
+// What a client sends behind a request with Connection: close is not read as a
+// request, and does not cost it the answer (RFC 9112, section 9.6).
+func TestNothingAfterClose(t *testing.T) {
+	s := serve(t, echo)
+	c := s.dial()
+	c.send(get("Connection: close") + request("/more"))
+	c.want(200, "GET / ")
+	c.closed()
+	if n := len(s.obs.outcomes(t, 1)); n != 1 {
+		t.Errorf("%d exchanges", n)
+	}
+}
