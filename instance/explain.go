@@ -107,8 +107,9 @@ func (p *policy) explainRead(root *os.Root, req *protocol.Request, t *trace) int
 		t.say("runs as a script by script %q: %s, PATH_INFO %q -> the script's status", s.Ext, command, f.pathInfo)
 		return 0
 	case f.redirect:
-		t.say("a folder: redirects to %s/ -> 301", req.Path)
-		return 301
+		status := slashStatus(req.Method)
+		t.say("a folder: redirects to %s/ -> %d", req.Path, status)
+		return status
 	case req.Method == protocol.MethodPost || req.Method == protocol.MethodPatch:
 		t.say("a file takes no %s -> 405", req.Method)
 		return 405

@@ -53,20 +53,32 @@ func testSpec(t testing.TB) (spec Spec, dir string) {
 // open serves a site until the test is over. change may alter its spec.
 func open(t *testing.T, change func(*Spec)) *site {
 	t.Helper()
+	s := prepare(t, change)
+	s.serve()
+	return s
+}
+
+func prepare(t *testing.T, change func(*Spec)) *site {
+	t.Helper()
 	s := &site{t: t, log: &syncBuffer{}, reg: metrics.New("test")}
 	s.spec, s.dir = testSpec(t)
 	s.root = s.spec.Root
 	if change != nil {
 		change(&s.spec)
 	}
-	log := slog.New(slog.NewTextHandler(s.log, nil))
 	var err error
-	s.Instance, err = New(s.spec, s.reg, log)
+	s.Instance, err = New(s.spec, s.reg, slog.New(slog.NewTextHandler(s.log, nil)))
 	must(t, err)
+	return s
+}
+
+func (s *site) serve() {
+	t := s.t
+	t.Helper()
 	ln, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	must(t, err)
 	s.addr = ln.Addr().String()
-	server := protocol.NewServer(ln, s.Service(), log)
+	server := protocol.NewServer(ln, s.Service(), slog.New(slog.NewTextHandler(s.log, nil)))
 	ctx, cancel := context.WithCancel(context.Background())
 	over := make(chan error, 1)
 	go func() { over <- server.Run(ctx) }()
@@ -82,7 +94,6 @@ func open(t *testing.T, change func(*Spec)) *site {
 			t.Errorf("Close: %v", err)
 		}
 	})
-	return s
 }
 
 // withScripts has .sh run by the shell, .cgi by itself.
@@ -159,6 +170,9 @@ func readAnswer(t testing.TB, r *bufio.Reader, method string) answer {
 	res, err := http.ReadResponse(r, &http.Request{Method: method})
 	if err != nil {
 		t.Fatalf("no answer: %v", err)
+	}
+	if method == "CONNECT" && res.StatusCode == 200 {
+		return answer{status: 200, header: res.Header} // what follows is the tunnel's
 	}
 	defer res.Body.Close()
 	b, err := io.ReadAll(res.Body)
@@ -272,3 +286,7 @@ func descriptors(t testing.TB) int {
 	must(t, err)
 	return len(names)
 }
+
+func newRegistry() *metrics.Registry { return metrics.New("test") }
+
+func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }

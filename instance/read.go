@@ -99,13 +99,18 @@ func lastModified(rep representation) string {
 }
 
 // redirectToSlash sends the client to the folder's own name, so that relative
-// links in its index file lead where they should. 308 keeps the method, which
-// clients change after a 301 (RFC 9110, sections 15.4.2 and 15.4.9).
+// links in its index file lead where they should.
 func redirectToSlash(x *protocol.Exchange) {
-	x.Res.Status = 301
-	if x.Req.Method != protocol.MethodGet && x.Req.Method != protocol.MethodHead {
-		x.Res.Status = 308
-	}
+	x.Res.Status = slashStatus(x.Req.Method)
 	to := url.URL{Path: x.Req.Path + "/", RawQuery: x.Req.Query}
 	x.Res.Header.Add("Location", to.String())
+}
+
+// slashStatus is 301, or 308 where the client must not change the method (RFC
+// 9110, sections 15.4.2 and 15.4.9).
+func slashStatus(method string) int {
+	if method == protocol.MethodGet || method == protocol.MethodHead {
+		return 301
+	}
+	return 308
 }

@@ -347,30 +347,22 @@ func TestNoDescriptorIsLeft(t *testing.T) {
 	eventually(t, "no descriptor is left", func() bool { return descriptors(t) <= before })
 }
 
-// serveFile has an instance answer a GET without a network.
-func serveFile(t testing.TB, content string) func() {
-	spec, _ := testSpec(t)
-	spec.Protect, spec.Passwords = nil, ""
-	writeFile(t, filepath.Join(spec.Root, "a.html"), content)
+// BenchmarkServeFile is all that happens to a GET of 1 KiB but the network.
+func BenchmarkServeFile(b *testing.B) {
+	spec, _ := testSpec(b)
+	writeFile(b, filepath.Join(spec.Root, "a.html"), strings.Repeat("x", 1<<10))
 	i, err := New(spec, metrics.New("test"), slog.New(slog.DiscardHandler))
-	must(t, err)
-	t.Cleanup(func() { must(t, i.Close(context.Background())) })
-	req := parse(t, "GET", "/a.html")
+	must(b, err)
+	defer i.Close(context.Background())
+	req := parse(b, "GET", "/a.html")
 	x := &protocol.Exchange{Ctx: context.Background()}
-	return func() {
+	b.ReportAllocs()
+	for b.Loop() {
 		x.Req = req
 		x.Res = protocol.Response{Header: x.Res.Header[:0]}
 		if err := i.Serve(x); err != nil || x.Res.Status != 200 {
-			t.Fatal(x.Res.Status, err)
+			b.Fatal(x.Res.Status, err)
 		}
 		x.Res.Body.Close()
-	}
-}
-
-func BenchmarkServeFile(b *testing.B) {
-	serve := serveFile(b, strings.Repeat("x", 1<<10))
-	b.ReportAllocs()
-	for b.Loop() {
-		serve()
 	}
 }

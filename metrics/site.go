@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"maps"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -56,7 +57,8 @@ type Shape struct {
 
 // Site returns the handles for the site with that name and makes the series
 // that shape names. Counters go on where they were when the site was known
-// already; series of scripts that shape no longer names are deleted.
+// already. Series of scripts that shape no longer names stay until Prune: what is
+// prepared here may never serve.
 func (r *Registry) Site(name string, shape Shape) *Site {
 	label := prometheus.Labels{"site": name}
 	s := &Site{
@@ -90,10 +92,16 @@ func (r *Registry) Site(name string, shape Shape) *Site {
 	touch(s.rejected, shape.Rejected)
 	touch(s.badRequests, shape.BadRequests)
 	touch(s.tunnelRefused, shape.TunnelRefused)
-	for _, name := range shape.Scripts {
-		s.scripts[name] = r.script(label, name, shape.ScriptResults)
+	for _, script := range shape.Scripts {
+		s.scripts[script] = r.script(label, script, shape.ScriptResults)
 	}
-	r.dropScripts(name, s.scripts)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, script := range shape.Scripts {
+		if !slices.Contains(r.scriptsOf[name], script) {
+			r.scriptsOf[name] = append(r.scriptsOf[name], script)
+		}
+	}
 	return s
 }
 
@@ -127,23 +135,19 @@ func (r *Registry) Forget(site string) {
 	r.mu.Unlock()
 }
 
-// dropScripts deletes the series of scripts a site had and has no longer.
-func (r *Registry) dropScripts(site string, now map[string]*Script) {
+// Prune deletes the series of a site's scripts but those named.
+func (r *Registry) Prune(site string, scripts []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, name := range r.scriptsOf[site] {
-		if now[name] != nil {
-			continue
+	r.scriptsOf[site] = slices.DeleteFunc(r.scriptsOf[site], func(script string) bool {
+		if slices.Contains(scripts, script) {
+			return false
 		}
 		for _, v := range r.perScript {
-			v.DeletePartialMatch(prometheus.Labels{"site": site, "script": name})
+			v.DeletePartialMatch(prometheus.Labels{"site": site, "script": script})
 		}
-	}
-	names := make([]string, 0, len(now))
-	for name := range now {
-		names = append(names, name)
-	}
-	r.scriptsOf[site] = names
+		return true
+	})
 }
 
 // Request counts one answered request. A method that is not of HTTP's is to be

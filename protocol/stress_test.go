@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -39,7 +40,9 @@ func TestStress(t *testing.T) {
 		return wireHandler(x)
 	}
 	s := serve(t, handler)
+	descriptors := countDescriptors(t)
 	var services []*Service
+	var left sync.Map // clients that stay
 	stop := make(chan struct{})
 	var swapper, crowd sync.WaitGroup
 	swapper.Go(func() {
@@ -71,6 +74,8 @@ func TestStress(t *testing.T) {
 			}
 			if i%2 == 0 { // the others are left open for the drain
 				c.Close()
+			} else {
+				left.Store(c, nil)
 			}
 		})
 	}
@@ -79,6 +84,13 @@ func TestStress(t *testing.T) {
 	swapper.Wait()
 	s.stop()
 	s.ended()
+	left.Range(func(c, _ any) bool {
+		c.(*client).Close()
+		return true
+	})
+	if n := countDescriptors(t); n != descriptors {
+		t.Errorf("%d descriptors are open, %d were before", n, descriptors)
+	}
 	total := len(s.obs.done)
 	for _, svc := range services {
 		k := svc.Observer.(*checker)
@@ -88,7 +100,86 @@ func TestStress(t *testing.T) {
 	if total != clients*requests {
 		t.Errorf("%d exchanges were reported, want %d", total, clients*requests)
 	}
-	t.Logf("%d services", len(services))
+	if len(services) == 0 {
+		t.Error("no service was swapped in")
+	}
+}
+
+// countDescriptors counts what is open but pipes: io.Copy between two sockets
+// keeps some of these to use again.
+func countDescriptors(t *testing.T) (n int) {
+	t.Helper()
+	list, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range list {
+		if to, err := os.Readlink("/proc/self/fd/" + e.Name()); err == nil && !strings.HasPrefix(to, "pipe:") {
+			n++
+		}
+	}
+	return n
+}
+
+// TestCutOffs: services are retired with no time left while requests begin and
+// end. Each Retire returns, whatever a connection is just about to do.
+func TestCutOffs(t *testing.T) {
+	deaf := func(x *Exchange) error { // to Ctx: only closing the connection ends it
+		_, err := io.ReadAll(x.Req.Body)
+		return err
+	}
+	s := serve(t, deaf)
+	services := []*Service{s.current.Load()}
+	stop := make(chan struct{})
+	var crowd sync.WaitGroup
+	for range 20 {
+		crowd.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				c := s.dial()
+				c.send(post("half", "Content-Length: 8"))
+				io.Copy(io.Discard, c)
+				c.Close()
+			}
+		})
+	}
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	gone := make(chan struct{})
+	for i := 0; ; i++ {
+		if i == 300 {
+			close(stop)
+			go func() { crowd.Wait(); close(gone) }()
+		}
+		svc := newService(deaf)
+		services = append(services, svc)
+		old := s.Swap(svc)
+		if err := s.Retire(ended, old); err != nil && !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+		if n := old.refs.Load(); n != retired {
+			t.Fatalf("%d exchanges use a service after Retire", n-retired)
+		}
+		if i < 300 {
+			time.Sleep(100 * time.Microsecond)
+			continue
+		}
+		select { // those that were late are cut off, too
+		case <-gone:
+		case <-time.After(time.Millisecond):
+			continue
+		}
+		break
+	}
+	s.stop()
+	s.ended()
+	for _, svc := range services {
+		svc.Observer.(*checker).ended(t)
+	}
 }
 
 // mixed does one exchange, checks it, and reports whether the connection goes on.

@@ -3,6 +3,7 @@ package supervisor
 import (
 	"cmp"
 
+	"sited/instance"
 	"sited/supervisor/config"
 )
 
@@ -104,15 +105,22 @@ func (s *Supervisor) apply(changes []*change, cfg *config.Config) {
 			}
 			st.inForce()
 			st.show()
+			s.prune(st)
 		default:
 			st.inForce()
 			st.on(started)
+			s.prune(st)
 			st.log.Info(map[Op]string{Start: "site serving", Swap: "site swapped", Rebind: "site rebound"}[c.Op],
 				"addr", c.Wanted.Addr, "generation", c.gen.number)
 		}
 	}
 	s.abandon(unused(changes))
 	s.dropUnnamed(changes, cfg)
+}
+
+// prune forgets the scripts that st had before, or was to have and has not.
+func (s *Supervisor) prune(st *site) {
+	s.reg.Prune(st.name, instance.Shape(&st.current.spec).Scripts)
 }
 
 // unused are the changes that came to nothing.

@@ -130,12 +130,15 @@ func (s *Supervisor) plan(cfg *config.Config) []*change {
 // diagnostics say it in full.
 func refusal(diags []config.Diagnostic, site string) string {
 	var first string
-	n := 0
+	n, missing := 0, false
 	for _, d := range diags {
-		if d.Severity == "error" && d.Site == site {
-			if n++; n == 1 {
-				first = fmt.Sprintf("%s:%d: %s: %s", filepath.Base(d.File), d.Line, d.Summary, d.Detail)
-			}
+		if d.Severity != "error" || d.Site != site {
+			continue
+		}
+		// What is missing is often there under a name that is misspelt: that says more.
+		if n++; n == 1 || missing && d.Summary != config.MissingArgument {
+			first = fmt.Sprintf("%s:%d: %s: %s", filepath.Base(d.File), d.Line, d.Summary, d.Detail)
+			missing = d.Summary == config.MissingArgument
 		}
 	}
 	switch n {
@@ -186,6 +189,10 @@ func (s *Supervisor) record(report *Report) {
 // logDiagnostics says what is wrong with a configuration, once for each content.
 func (s *Supervisor) logDiagnostics(cfg *config.Config) {
 	if len(cfg.Diags) == 0 || cfg.Hash() == s.tried {
+		return
+	}
+	if s.opts.Diagnostics != nil {
+		s.opts.Diagnostics(cfg)
 		return
 	}
 	var text strings.Builder

@@ -35,6 +35,10 @@ type Options struct {
 	Env     func(name string) (string, bool) // what env() asks; os.LookupEnv
 	Notify  func(state string)               // sd_notify(3); does nothing without NOTIFY_SOCKET
 
+	// Diagnostics is called once for each content of the configuration that has
+	// any, by the owner: it must be quick. Nil: they go to Log.
+	Diagnostics func(*config.Config)
+
 	Watch     bool          // take changed files in without being asked
 	PollEvery time.Duration // how often files are looked at besides; 5 s
 	// WatchAllOrNothing has the watcher apply a change only if every site can

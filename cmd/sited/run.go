@@ -15,6 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"sited/supervisor"
+	"sited/supervisor/config"
 )
 
 func runCommand(e *env) *cobra.Command {
@@ -36,12 +37,15 @@ files (logrotate).`,
 			if err != nil {
 				return err
 			}
-			s := supervisor.New(supervisor.Options{
+			opts := supervisor.Options{
 				File: file(args), Version: e.version, Log: log, Env: e.lookup,
 				Watch: watch, WatchAllOrNothing: allOrNothing,
 				Ready: func(status supervisor.Status) { printServing(e.stdout, &status) },
-			})
-			return serve(e, s, log)
+			}
+			if isTerminal(e.stderr) { // a person reads lines, not one long value
+				opts.Diagnostics = func(cfg *config.Config) { writeDiagnostics(e.stderr, cfg) }
+			}
+			return serve(e, supervisor.New(opts), log)
 		},
 	}
 	cmd.Flags().StringVar(&format, "log-format", "auto", "text, json, or auto: text on a terminal, json otherwise")

@@ -207,44 +207,34 @@ func alive(pid string) bool {
 func TestScriptsBusy(t *testing.T) {
 	t.Parallel()
 	f, p, addr := newScripts(t)
-	const most = 5 // one that runs, and four in the queue for each that may
-	var waiting []*wire
-	for range most {
+	const most, sent = 5, 8 // one process, and four places in the queue for each
+	answers := make(chan *answer, sent)
+	for range sent {
 		w := dial(t, addr)
 		w.send(t, request("GET", "/wait.one"))
-		waiting = append(waiting, w)
-	}
-	eventually(t, "the queue is full", func() bool {
-		m := p.scrape()
-		return m[`sited_http_requests_in_flight{site="app"}`] == most && m[`sited_script_processes{script=".one",site="app"}`] == 1
-	})
-	// All five are in the handler, but perhaps not yet in the queue.
-	var a *answer
-	eventually(t, "a further request is turned away", func() bool {
-		w := dial(t, addr)
-		w.send(t, request("GET", "/wait.one"))
-		answered := make(chan struct{})
 		go func() {
-			defer close(answered)
-			a, _ = w.readFinal("GET")
+			a, err := w.readFinal("GET")
+			if err != nil {
+				a = &answer{body: err.Error()}
+			}
+			answers <- a
 		}()
-		select {
-		case <-answered:
-			return true
-		case <-t.Context().Done():
-			return false
+	}
+	for range sent - most {
+		if a := <-answers; a.status != 503 || a.get("Retry-After") == "" {
+			t.Errorf("one too many: %+v", a)
 		}
-	})
-	if a == nil || a.status != 503 || a.get("Retry-After") == "" {
-		t.Errorf("%+v", a)
+	}
+	if m := p.scrape(); m[`sited_http_requests_in_flight{site="app"}`] != most || m[`sited_script_requests_total{result="busy",script=".one",site="app"}`] != sent-most {
+		t.Error("those that wait, and those that were turned away, are not counted")
 	}
 	if other := ask(t, addr, request("GET", "/env.sh")); other.status != 200 {
 		t.Errorf("another kind of script: %d", other.status)
 	}
 	f.write("app/go", "")
-	for i, w := range waiting {
-		if a := w.answer(t, "GET"); a.status != 200 || a.body != "done\n" {
-			t.Errorf("%d: %+v", i, a)
+	for range most {
+		if a := <-answers; a.status != 200 || a.body != "done\n" {
+			t.Errorf("one that waited: %+v", a)
 		}
 	}
 }

@@ -8,6 +8,10 @@ import (
 	"golang.org/x/term"
 )
 
+// MissingArgument is the Summary of a diagnostic about an argument that a block
+// must have.
+const MissingArgument = "Missing argument"
+
 // Diagnostic is one error or warning as data.
 type Diagnostic struct {
 	Severity string `json:"severity"` // "error" or "warning"

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"slices"
+	"sort"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -25,9 +26,10 @@ type loader struct {
 	eval   *hcl.EvalContext
 	locals []string // names, sorted
 
-	sites   []*site
-	tainted []hcl.Range // expressions that could not be known because of an error elsewhere
-	seen    map[seenKey]bool
+	language shape
+	sites    []*site
+	tainted  []hcl.Range // expressions that could not be known because of an error elsewhere
+	seen     map[seenKey]bool
 }
 
 // located is a diagnostic and what Diagnostic tells of its place.
@@ -45,11 +47,12 @@ type seenKey struct {
 func newLoader(path string, os edge) *loader {
 	abs, err := filepath.Abs(path)
 	l := &loader{
-		edge:  os,
-		name:  filepath.Clean(path),
-		read:  map[string]*content{},
-		order: map[string]int{},
-		seen:  map[seenKey]bool{},
+		edge:     os,
+		name:     filepath.Clean(path),
+		read:     map[string]*content{},
+		order:    map[string]int{},
+		seen:     map[seenKey]bool{},
+		language: language(),
 		cfg: &Config{
 			Path:    abs,
 			Admin:   Admin{Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), defaultAdminPort)},
@@ -84,6 +87,9 @@ func (l *loader) failFile(path, summary, format string, args ...any) {
 // (a secret from the environment, say) is shown beside an expression.
 func (l *loader) add(d *hcl.Diagnostic) {
 	d.Expression, d.EvalContext = nil, nil
+	if r := []rune(d.Detail); len(r) > maxDetail {
+		d.Detail = string(r[:maxDetail]) + "…"
+	}
 	found := located{diag: d, path: l.cfg.Path}
 	if d.Subject != nil {
 		key := seenKey{*d.Subject, d.Summary, d.Detail}
@@ -190,7 +196,10 @@ func (l *loader) sortDiags() {
 	l.cfg.located = l.diags
 }
 
-const maxDiags = 100
+const (
+	maxDiags  = 100
+	maxDetail = 1000 // characters: the parser repeats a name of any length
+)
 
 func boundDiags(all []located) []located {
 	var kept []located
@@ -242,10 +251,10 @@ func (f *configFile) siteAt(at hcl.Range) string {
 	if f.body == nil {
 		return ""
 	}
-	for _, b := range f.body.Blocks {
-		if b.Type == blockSite && len(b.Labels) > 0 && b.Range().ContainsPos(at.Start) {
-			return b.Labels[0]
-		}
+	all := f.body.Blocks // in file order
+	i := sort.Search(len(all), func(i int) bool { return all[i].TypeRange.Start.Byte > at.Start.Byte }) - 1
+	if i < 0 || all[i].Type != blockSite || len(all[i].Labels) == 0 || at.Start.Byte >= all[i].CloseBraceRange.End.Byte {
+		return ""
 	}
-	return ""
+	return all[i].Labels[0]
 }

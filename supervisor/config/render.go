@@ -65,6 +65,7 @@ func snippet(file *hcl.File, at hcl.Range, width int) (line, marks string) {
 	if n := bytes.IndexByte(src[at.Start.Byte:], '\n'); n >= 0 {
 		stop = at.Start.Byte + n
 	}
+	begin = max(begin, at.Start.Byte-mostShown)
 	before := printable(src[begin:at.Start.Byte])
 	token := printable(src[at.Start.Byte:max(at.Start.Byte, min(at.End.Byte, stop))])
 	after := printable(bytes.TrimRight(src[at.Start.Byte+tokenBytes(at, stop):stop], "\r"))
@@ -87,14 +88,15 @@ func tokenBytes(at hcl.Range, stop int) int {
 	return max(0, min(at.End.Byte, stop)-at.Start.Byte)
 }
 
+// mostShown bounds what is looked at of a line, in bytes before, in and after the
+// token.
+const mostShown = 4096
+
 // printable is b with one character for each that a terminal would make
-// something else of. A piece too long to be shown is not looked at in full.
+// something else of.
 func printable(b []byte) []rune {
-	const most = 4096
-	out := make([]rune, 0, min(len(b), most))
-	if len(b) > most {
-		b = b[:most]
-	}
+	b = b[:min(len(b), mostShown)]
+	out := make([]rune, 0, len(b))
 	for len(b) > 0 {
 		r, n := utf8.DecodeRune(b)
 		switch {

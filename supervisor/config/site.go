@@ -41,8 +41,9 @@ func language() shape {
 	return shape{blocks: []shape{site, admin, defaults, {name: blockLocals, repeated: true}}}
 }
 
-func shapeOf(name string) shape {
-	all := language().blocks
+// shapeOf is the shape of a top-level block.
+func (l *loader) shapeOf(name string) shape {
+	all := l.language.blocks
 	return all[slices.IndexFunc(all, func(s shape) bool { return s.name == name })]
 }
 
@@ -143,13 +144,12 @@ type scriptBlock struct {
 // checkTopLevel reports what has no place outside of blocks, and what may be
 // there only once in all files together.
 func (l *loader) checkTopLevel() {
-	top := language()
 	first := map[string]hcl.Range{}
 	for _, f := range l.files {
 		if f.broken {
 			continue
 		}
-		l.contents(f.body, top)
+		l.contents(f.body, l.language)
 		for _, name := range []string{blockAdmin, blockDefaults} {
 			for _, b := range f.blocks(name)[:min(1, len(f.blocks(name)))] {
 				if before, twice := first[name]; twice {
@@ -166,7 +166,7 @@ func (l *loader) checkTopLevel() {
 func (l *loader) admin() {
 	for _, f := range l.files {
 		for _, b := range f.blocks(blockAdmin) {
-			l.contents(b.Body, shapeOf(blockAdmin))
+			l.contents(b.Body, l.shapeOf(blockAdmin))
 			decode(l, b.Body, adminArgs(), &l.cfg.Admin, "", said{})
 		}
 	}
@@ -178,7 +178,7 @@ func (l *loader) defaults() *site {
 	for _, f := range l.files {
 		for _, b := range f.blocks(blockDefaults) {
 			s.file, s.block = f, b
-			l.decodeInto(s, shapeOf(blockDefaults))
+			l.decodeInto(s, l.shapeOf(blockDefaults))
 		}
 	}
 	return s
@@ -195,7 +195,7 @@ func (l *loader) site(base *site, f *configFile, b *hclsyntax.Block) *site {
 	s.spec.Name = b.Labels[0]
 	s.spec.Scripts = slices.Clone(base.spec.Scripts)
 	decode(l, b.Body, ownArgs(), &s.spec, "", s.given)
-	l.decodeInto(s, shapeOf(blockSite))
+	l.decodeInto(s, l.shapeOf(blockSite))
 	logs := filepath.Join(l.folder, "logs", s.spec.Name)
 	if s.given["logs.passed"] == nil {
 		s.spec.Logs.Passed = filepath.Join(logs, "passed.log")
@@ -237,7 +237,7 @@ func (l *loader) decodeInto(s *site, is shape) {
 		given := said{}
 		decode(l, b.Body, connectArgs(), &s.spec, "", given)
 		if given["allow"] == nil {
-			l.fail(b.TypeRange, "Missing argument", `A connect block needs allow, the targets that tunnels may have: allow = ["*.example.org:443"].`)
+			l.fail(b.TypeRange, MissingArgument, `A connect block needs allow, the targets that tunnels may have: allow = ["*.example.org:443"].`)
 		}
 	}
 	l.decodeProtects(s, byType["protect"])

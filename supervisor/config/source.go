@@ -19,8 +19,12 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
 
-// maxFile bounds every file that is read, in bytes.
-const maxFile = 8 << 20
+// Bounds of the files that are read, in bytes. The one for config files is lower,
+// because the parser takes hundreds of times a file's size in memory.
+const (
+	maxFile   = 8 << 20
+	maxConfig = 1 << 20
+)
 
 // content is a file that was read, or why it could not be.
 type content struct {
@@ -132,6 +136,9 @@ func (l *loader) readConfig(name, path string) {
 	l.order[name] = len(l.files)
 	l.files = append(l.files, f)
 	src, err := l.content(path, KindConfig)
+	if err == nil && len(src) > maxConfig {
+		err = fmt.Errorf("it is larger than %s; put the sites into several files of one directory", sizeText(maxConfig))
+	}
 	if err != nil {
 		f.broken, f.unreadable = true, true
 		l.cfg.broken = append(l.cfg.broken, path)
@@ -154,7 +161,11 @@ func (l *loader) readConfig(name, path string) {
 // parse is hclsyntax.ParseConfig for input that nobody vouches for. The file it
 // returns is never nil, but its Body may be.
 func parse(src []byte, name string) (*hcl.File, hcl.Diagnostics) {
-	if d := checkNesting(src, name); d != nil {
+	d := checkText(src, name)
+	if d == nil {
+		d = checkNesting(src, name)
+	}
+	if d != nil {
 		return &hcl.File{Bytes: src}, hcl.Diagnostics{d}
 	}
 	f, diags := hclsyntax.ParseConfig(src, name, hcl.InitialPos)

@@ -27,7 +27,7 @@ func (l *loader) checkSite(s *site) {
 		{"root", `the folder to serve: root = "sites/app".`},
 	} {
 		if s.given[need.arg] == nil {
-			l.fail(s.block.LabelRanges[0], "Missing argument", "A site needs %s, %s", need.arg, need.remedy)
+			l.fail(s.block.LabelRanges[0], MissingArgument, "A site needs %s, %s", need.arg, need.remedy)
 		}
 	}
 	l.checkRoot(s)
@@ -66,10 +66,10 @@ func (l *loader) checkRoot(s *site) {
 	info, err := os.Stat(s.spec.Root)
 	switch {
 	case err != nil:
-		l.warn(s.where("root"), "No such folder", "%s: %v. The site can't start until it is there.", s.spec.Root, plainError(err))
+		l.warn(s.where("root"), "No such folder", "%s: %v. The site starts, and answers 503 until it is there.", s.spec.Root, plainError(err))
 		return
 	case !info.IsDir():
-		l.warn(s.where("root"), "Not a folder", "%s is not a folder. The site can't start until it is one.", s.spec.Root)
+		l.warn(s.where("root"), "Not a folder", "%s is not a folder. The site starts, and answers 503 until it is one.", s.spec.Root)
 		return
 	}
 	for i, p := range s.spec.Protect {

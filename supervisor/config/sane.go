@@ -1,11 +1,41 @@
 package config
 
 import (
+	"bytes"
 	"fmt"
+	"unicode/utf8"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
+
+// checkText returns an error for what is not UTF-8 text, or nil.
+func checkText(src []byte, name string) *hcl.Diagnostic {
+	for i := 0; i < len(src); {
+		r, n := utf8.DecodeRune(src[i:])
+		if r == utf8.RuneError && n == 1 || r == 0 {
+			at := hcl.Range{Filename: name, Start: position(src, i), End: position(src, i)}
+			at.End.Byte, at.End.Column = at.End.Byte+1, at.End.Column+1
+			return &hcl.Diagnostic{
+				Severity: hcl.DiagError,
+				Summary:  "Not a text file",
+				Detail:   fmt.Sprintf("There is a byte %#02x here, which is not text in UTF-8. Save the file as UTF-8, or move it away.", src[i]),
+				Subject:  &at,
+			}
+		}
+		i += n
+	}
+	return nil
+}
+
+func position(src []byte, offset int) hcl.Pos {
+	line := bytes.LastIndexByte(src[:offset], '\n') + 1
+	return hcl.Pos{
+		Line:   bytes.Count(src[:offset], []byte("\n")) + 1,
+		Column: utf8.RuneCount(src[line:offset]) + 1,
+		Byte:   offset,
+	}
+}
 
 // The parser and the evaluator are recursive: a file of nothing but opening
 // parentheses, or one sum of a million terms, would use up the process's stack,
