@@ -57,7 +57,8 @@ type Logs struct {
 	Body   int64  // bytes of a failed request's body to keep in the log
 }
 
-// Limits are the bounds of one site, all above zero.
+// Limits are the bounds of one site, all above zero but MaxBody: zero means that
+// no request may have a body.
 type Limits struct {
 	MaxBody        int64 // bytes
 	MaxHeader      int64 // bytes

@@ -20,6 +20,7 @@ type conn struct {
 	remote, local netip.AddrPort
 
 	idle  atomic.Bool             // waiting for a request: may be woken to drain
+	fresh atomic.Bool             // no request has come yet
 	using atomic.Pointer[Service] // whose exchange is under way; nil between exchanges
 
 	observer Observer // who has counted this connection, and as what
@@ -50,6 +51,7 @@ func newConn(srv *Server, tcp *net.TCPConn) (*conn, error) {
 		return nil, err
 	}
 	c := &conn{srv: srv, tcp: tcp, raw: raw, remote: addrPort(tcp.RemoteAddr()), local: addrPort(tcp.LocalAddr())}
+	c.fresh.Store(true)
 	c.tryRead, c.tryWrite, c.trySendfile = c.readOnce, c.writeOnce, c.sendfileOnce
 	return c, nil
 }
@@ -66,7 +68,7 @@ func addrPort(a net.Addr) netip.AddrPort {
 func (c *conn) serve() {
 	defer c.end()
 	c.observe(c.srv.current.Load(), ConnIdle)
-	for first := true; c.await(first) && c.next(); first = false {
+	for c.await() && c.next() {
 	}
 }
 
@@ -113,26 +115,28 @@ func (c *conn) observe(svc *Service, to ConnState) {
 }
 
 // await waits for the first bytes of a request and reports whether they came.
-func (c *conn) await(first bool) bool {
+func (c *conn) await() bool {
 	if c.r < c.w {
 		return true
 	}
 	c.r, c.w = 0, 0
 	t := &c.srv.current.Load().Timeouts
 	patience := t.Idle
-	if first {
+	if c.fresh.Load() {
 		patience = t.Header
 	}
+	until := time.Now().Add(patience)
 	c.idle.Store(true)
 	defer c.idle.Store(false)
 	if c.srv.draining.Load() {
-		patience = 0 // what has arrived by now is still served
+		until = c.srv.drainAt(c) // what has arrived by then is still served
 	}
 	if len(c.buf) > bufferSize {
 		c.buf = nil
 	}
-	n, err := c.read(nil, time.Now().Add(patience))
+	n, err := c.read(nil, until)
 	c.w = n
+	c.fresh.Store(false)
 	return err == nil
 }
 

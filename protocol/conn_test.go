@@ -84,7 +84,7 @@ func TestCutOffBehindRetire(t *testing.T) {
 	}
 	c.observe(svc, ConnIdle)
 	svc.cancel()
-	if !c.await(true) || c.next() || called {
+	if !c.await() || c.next() || called {
 		t.Errorf("the request went on; handler called: %t", called)
 	}
 	c.end()
@@ -105,10 +105,10 @@ func TestIdleHoldsNothing(t *testing.T) {
 		if _, err := io.WriteString(far, raw); err != nil {
 			t.Fatal(err)
 		}
-		if !c.await(true) || !c.next() {
+		if !c.await() || !c.next() {
 			t.Fatalf("%.30q: the connection ends", raw)
 		}
-		if c.await(false) {
+		if c.await() {
 			t.Fatalf("%.30q: more came", raw)
 		}
 		if c.buf != nil || c.in != nil || c.out.bytes != nil || c.head != nil {

@@ -59,22 +59,23 @@ type Server struct {
 	ctx     context.Context // ends with Close
 	cancel  context.CancelFunc
 
-	draining atomic.Bool
-	conns    sync.WaitGroup
-	date     dateClock
+	draining   atomic.Bool
+	drainOnce  sync.Once
+	freshUntil time.Time // see drainAt; set before draining
+	conns      sync.WaitGroup
+	date       dateClock
 
 	mu       sync.Mutex
 	table    map[*conn]struct{} // all that have a goroutine
 	refusing int                // of these: being turned away with an answer
 }
 
-// NewServer returns a server for ln that begins with svc. The caller keeps ln
-// and closes it after Run has returned, or passes it to another server.
+// NewServer returns a server for ln that begins with svc. ln belongs to Run from
+// its call on.
 func NewServer(ln *net.TCPListener, svc *Service, log *slog.Logger) *Server {
 	s := &Server{ln: ln, log: log, table: map[*conn]struct{}{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.current.Store(s.adopt(svc))
-	ln.SetDeadline(time.Time{}) // that of a server before
 	return s
 }
 
@@ -85,10 +86,10 @@ func (s *Server) adopt(svc *Service) *Service {
 }
 
 // Run accepts and serves connections until ctx ends or the listener is closed.
-// It then takes what is in the listener's queue, closes idle connections, and
-// waits for the exchanges in flight: at most for the drain time of the current
-// service. It returns nil, and only when all that it started has ended. It may be
-// called once.
+// It then takes what is in the listener's queue and closes the listener, closes
+// idle connections, and waits for the exchanges in flight: at most for the drain
+// time of the current service. It returns nil, and only when all that it started
+// has ended. It may be called once.
 func (s *Server) Run(ctx context.Context) error {
 	drained := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
@@ -101,6 +102,7 @@ func (s *Server) Run(ctx context.Context) error {
 		}
 	}()
 	s.accept()
+	s.ln.Close() // a client that comes now is refused at once, and waits in no queue
 	ended := make(chan struct{})
 	go func() {
 		s.conns.Wait()
@@ -122,18 +124,34 @@ func (s *Server) Run(ctx context.Context) error {
 // been established before.
 const backlogTime = 10 * time.Millisecond
 
+// freshTime is how long a draining server waits for the first request of a
+// connection that has sent none yet: most often it is on its way.
+const freshTime = 250 * time.Millisecond
+
 // drain makes accept return soon, wakes idle connections, and has the others
 // close after the exchange under way.
 func (s *Server) drain() {
-	s.draining.Store(true)
+	s.drainOnce.Do(func() {
+		s.freshUntil = time.Now().Add(freshTime)
+		s.draining.Store(true)
+	})
 	s.ln.SetDeadline(time.Now().Add(backlogTime))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.table {
 		if c.idle.Load() {
-			c.tcp.SetReadDeadline(longAgo)
+			c.tcp.SetReadDeadline(s.drainAt(c))
 		}
 	}
+}
+
+// drainAt is when a connection that waits for a request is to end, once the
+// server drains.
+func (s *Server) drainAt(c *conn) time.Time {
+	if c.fresh.Load() {
+		return s.freshUntil
+	}
+	return longAgo
 }
 
 // accept takes connections until the server drains or is closed. Errors of the

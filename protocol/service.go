@@ -3,7 +3,8 @@ package protocol
 import "time"
 
 // Limits bound what one client, and all of them together, may take. All are
-// above zero but KeepBody, which may be zero.
+// above zero but MaxBody, where zero means that no request may have a body, and
+// KeepBody.
 type Limits struct {
 	MaxBody        int64 // bytes of a request's body: 413
 	MaxHeader      int   // bytes of the header section, field lines with their line ends: 431

@@ -36,7 +36,7 @@ func (c *conn) read(p []byte, until time.Time) (int, error) {
 		}
 		// The deadline may be an older one, or one that drain has set.
 		switch {
-		case c.idle.Load() && c.srv.draining.Load():
+		case c.drained():
 			c.lastTry = true
 			c.armed = time.Time{}
 			c.tcp.SetReadDeadline(time.Time{})
@@ -93,9 +93,15 @@ func (c *conn) armRead() {
 		c.armed = c.until
 		c.tcp.SetReadDeadline(c.until) // fails only on a closed connection, which the read then tells
 		if c.idle.Load() && c.srv.draining.Load() {
-			c.tcp.SetReadDeadline(longAgo) // drain's own, which ours may have replaced
+			c.tcp.SetReadDeadline(c.srv.drainAt(c)) // drain's own, which ours may have replaced
 		}
 	}
+}
+
+// drained reports whether the wait for a request is over because the server
+// drains.
+func (c *conn) drained() bool {
+	return c.idle.Load() && c.srv.draining.Load() && !time.Now().Before(c.srv.drainAt(c))
 }
 
 // longAgo is a deadline that ends a wait at once.

@@ -140,30 +140,19 @@ func (s *Supervisor) open(ep *endpoint, gen *generation) {
 		defer context.AfterFunc(s.killed, ep.srv.Close)()
 		err := ep.srv.Run(ctx)
 		stop()
-		ep.closeSocket()
 		close(ep.done)
 		s.post(func() { s.ended(ep, err) })
 	})
 }
 
-// queueTime is how long a socket stays open after its server was told to end,
-// so that the server can take the connections that wait in its queue.
-const queueTime = 30 * time.Millisecond
-
 // closeEndpoint stops accepting and drains the generation that was served. The
-// socket closes long before the last connection does: a client that comes now
-// is to be refused at once and not to wait in a queue that nobody serves.
+// server closes the socket long before its last connection.
 func (s *Supervisor) closeEndpoint(ep *endpoint) {
 	delete(s.endpoints, ep.addr)
 	s.closing[ep.addr] = ep
 	ep.stop()
 	s.drain(ep.gen, func(context.Context) error {
-		select {
-		case <-ep.done:
-		case <-time.After(queueTime):
-			ep.closeSocket()
-			<-ep.done
-		}
+		<-ep.done
 		return nil
 	})
 }

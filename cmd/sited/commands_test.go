@@ -34,6 +34,17 @@ func TestHelp(t *testing.T) {
 	}
 }
 
+func TestUnknownCommand(t *testing.T) {
+	t.Parallel()
+	f := newFolder(t)
+	if r := f.sited("", "relaod"); r.status != 1 || !strings.Contains(r.stderr, `did you mean "reload"?`) {
+		t.Errorf("%+v", r)
+	}
+	if r := f.sited("", "nonsense"); r.status != 1 || strings.Contains(r.stderr, "did you mean") || !strings.Contains(r.stderr, "sited help") {
+		t.Errorf("%+v", r)
+	}
+}
+
 func TestVersion(t *testing.T) {
 	t.Parallel()
 	f := newFolder(t)

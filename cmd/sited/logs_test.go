@@ -88,15 +88,19 @@ func (f *folder) lines(name string, n int) []line {
 func TestLogJSON(t *testing.T) {
 	t.Parallel()
 	f, _ := newLogs(t)
-	addr := f.addr("plain")
-	ask(t, addr, request("GET", "/a.txt?q=1", "Range: bytes=0-3", "User-Agent: a \"quoted\"\tone", "Referer: http://u:p@ref.example/"))
-	ask(t, addr, request("GET", "/private/x", basic("alice", "pass-of-alice")))
-	ask(t, addr, requestWith("PUT", "/new.txt", "12345", basic("alice", "pass-of-alice")))
-	ask(t, addr, request("GET", "/nothing"))
-	ask(t, addr, "GET /half HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n")
-	ask(t, addr, "\x01\x02 rubbish\r\n\r\n")
-	ask(t, addr, requestWith("POST", "/fail.sh", "body-not-kept"))
-
+	// On one connection, what is logged is in the order of what was asked.
+	w := dial(t, f.addr("plain"))
+	for _, raw := range []string{
+		request("GET", "/a.txt?q=1", "Range: bytes=0-3", "User-Agent: a \"quoted\"\tone", "Referer: http://u:p@ref.example/"),
+		request("GET", "/private/x", basic("alice", "pass-of-alice")),
+		requestWith("PUT", "/new.txt", "12345", basic("alice", "pass-of-alice")),
+		request("GET", "/nothing"),
+		requestWith("POST", "/fail.sh", "body-not-kept"),
+		"GET /half HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+	} {
+		w.send(t, raw)
+		w.answer(t, raw[:3])
+	}
 	passed := f.lines("logs/plain/passed.log", 3)
 	first := passed[0]
 	if !regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$`).MatchString(first.Time) {
@@ -115,26 +119,34 @@ func TestLogJSON(t *testing.T) {
 	if passed[1].User != "alice" || passed[2].Received != 5 || passed[2].Status != 201 {
 		t.Errorf("%+v", passed[1:])
 	}
-	failed := f.lines("logs/plain/failed.log", 4)
-	for i, want := range []struct {
-		status int
-		target string
-		reason string
-	}{{404, "/nothing", "no such file"}, {400, "/half", "more than one Host"}, {400, "", ""}, {502, "/fail.sh", "no output"}} {
-		l := failed[i]
-		if l.Status != want.status || want.target != "" && l.Target != want.target || !strings.Contains(l.Error, want.reason) || l.Error == "" || l.Body != "" {
+	for i, l := range f.lines("logs/plain/failed.log", 3) {
+		want := []line{
+			{Status: 404, Target: "/nothing", Error: "no such file"},
+			{Status: 502, Target: "/fail.sh", Error: "no output"},
+			{Status: 400, Target: "/half", Error: "more than one Host"},
+		}[i]
+		if l.Status != want.Status || l.Target != want.Target || !strings.Contains(l.Error, want.Error) || l.Body != "" {
 			t.Errorf("line %d: %+v, want %+v", i, l, want)
 		}
+	}
+	ask(t, f.addr("plain"), "\x01\x02 rubbish\r\n\r\n")
+	if l := f.lines("logs/plain/failed.log", 4)[3]; l.Status != 400 || l.Error == "" || l.Remote != "127.0.0.1" {
+		t.Errorf("rubbish: %+v", l)
 	}
 }
 
 func TestLogCombined(t *testing.T) {
 	t.Parallel()
 	f, _ := newLogs(t)
-	addr := f.addr("combined")
-	ask(t, addr, request("GET", "/a.txt", basic("alice", "pass-of-alice"), `User-Agent: x"y`))
-	ask(t, addr, request("GET", "/private/x", basic("alice", "pass-of-alice"), "Referer: http://ref.example/"))
-	ask(t, addr, "rubbish\x01\r\n\r\n")
+	w := dial(t, f.addr("combined"))
+	for _, raw := range []string{
+		request("GET", "/a.txt", basic("alice", "pass-of-alice"), `User-Agent: x"y`),
+		request("GET", "/private/x", basic("alice", "pass-of-alice"), "Referer: http://ref.example/"),
+		"rubbish\x01\r\n\r\n",
+	} {
+		w.send(t, raw)
+		w.answer(t, "GET")
+	}
 	const name = "elsewhere/combined.log"
 	eventually(t, "three lines", func() bool { return f.exists(name) && strings.Count(f.read(name), "\n") == 3 })
 	const when = `\[\d\d/[A-Z][a-z][a-z]/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\]`
@@ -229,12 +241,12 @@ func TestLogReopen(t *testing.T) {
 		t.Fatal(err)
 	}
 	ask(t, addr, request("GET", "/a.txt?between"))
-	p.signal(syscall.SIGUSR1)
-	eventually(t, "a new file is there", func() bool { return f.exists("logs/plain/passed.log") })
-	ask(t, addr, request("GET", "/a.txt?after"))
 	if old := f.lines("logs/plain/passed.log.1", 2); old[1].Target != "/a.txt?between" {
 		t.Errorf("%+v", old)
 	}
+	p.signal(syscall.SIGUSR1)
+	eventually(t, "a new file is there", func() bool { return f.exists("logs/plain/passed.log") })
+	ask(t, addr, request("GET", "/a.txt?after"))
 	if now := f.lines("logs/plain/passed.log", 1); now[0].Target != "/a.txt?after" {
 		t.Errorf("%+v", now)
 	}

@@ -70,7 +70,13 @@ request, and exports Prometheus metrics for every site.
 The file is sites.hcl in the current folder unless another, or a folder of
 *.hcl files, is given. Flags may be written with one dash or two.`,
 		SilenceUsage: true, SilenceErrors: true,
-		Args: cobra.NoArgs,
+		SuggestionsMinimumDistance: 2,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			return unknownCommand(args[0], cmd.SuggestionsFor(args[0]))
+		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetIn(e.stdin)
@@ -82,6 +88,13 @@ The file is sites.hcl in the current folder unless another, or a folder of
 		statusCommand(e), explainCommand(e), passwdCommand(e), versionCommand(e),
 	)
 	return root
+}
+
+func unknownCommand(name string, suggestions []string) error {
+	if len(suggestions) == 0 {
+		return fmt.Errorf("there is no command %q; `sited help` lists them", name)
+	}
+	return fmt.Errorf("there is no command %q; did you mean %q? `sited help` lists them", name, suggestions[0])
 }
 
 // doubleDashes makes -json of Go's and Terraform's users the --json of cobra's.

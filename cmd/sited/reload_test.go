@@ -222,7 +222,7 @@ func TestReloadKeepsLastGood(t *testing.T) {
 func TestReloadHandsPortOver(t *testing.T) {
 	t.Parallel()
 	f := newReload(t)
-	p := f.run()
+	p := f.run("-watch=false")
 	stop, done := make(chan struct{}), make(chan struct{})
 	go func() { // every connection is taken, whoever has the port
 		defer close(done)
@@ -290,7 +290,7 @@ func TestReloadLetsRequestsFinish(t *testing.T) {
 		return strings.Replace(web(root), "root", "script \".sh\" { command = [\"/bin/sh\"] }\n  root", 1)
 	}
 	f.config(twoSites(scripts("v1")))
-	p := f.run()
+	p := f.run("-watch=false")
 	begin := func(version string) *wire {
 		w := dial(t, f.addr("web"))
 		w.send(t, request("GET", "/slow.sh"))

@@ -184,14 +184,21 @@ func TestScriptTimeout(t *testing.T) {
 	if left := children(t, p); len(left) > 0 {
 		t.Errorf("children are left: %q", left)
 	}
-	// A client that goes away takes its script with it.
+}
+
+// A client that goes away takes its script with it, at the latest when there is
+// something to send.
+func TestScriptWithoutItsClient(t *testing.T) {
+	t.Parallel()
+	f, p, addr := newScripts(t)
+	f.write("app/endless.sh", plainHead+"while :; do echo more; sleep 0.02; done")
 	w := dial(t, addr)
-	w.send(t, request("GET", "/trickle.slow"))
-	if a, _ := w.read("GET"); a != nil && a.status != 200 {
-		t.Errorf("%+v", a)
-	}
+	w.send(t, request("GET", "/endless.sh"))
+	eventually(t, "the script runs", func() bool { return len(children(t, p)) == 1 })
 	w.Close()
-	eventually(t, "nothing runs", func() bool { return len(children(t, p)) == 0 })
+	eventually(t, "nothing runs", func() bool {
+		return len(children(t, p)) == 0 && p.scrape()[`sited_script_requests_total{result="aborted",script=".sh",site="app"}`] == 1
+	})
 }
 
 // alive reports whether a process is there and no zombie.
