@@ -10,6 +10,7 @@
 package cgi
 
 import (
+	"context"
 	"time"
 
 	"sited/protocol"
@@ -59,8 +60,8 @@ func Results() []string {
 	return []string{ResultOK, ResultError, ResultTimeout, ResultBusy, ResultUnavailable, ResultAborted}
 }
 
-// Call is one request for a script. Nothing of it but Stderr is used after Run
-// has returned.
+// Call is one request for a script. Nothing of it but Stderr, and what Attend
+// returned, is used after Run has returned.
 type Call struct {
 	Request *protocol.Request // its Body is read by Run
 	MaxBody int64             // bytes of a body whose length is not known ahead: 413; zero: no such body is taken
@@ -74,6 +75,12 @@ type Call struct {
 	// credentials are then kept from the script, which gets AUTH_TYPE and
 	// REMOTE_USER instead.
 	AuthType string
+
+	// Attend, unless nil, is called once, after the body was read: what ctx it
+	// returns ends when the client goes away, too, and with it the process. stop
+	// is called before Run returns an error or a redirect, else before the
+	// answer's Close returns; perhaps more than once, from any goroutine.
+	Attend func(ctx context.Context) (attended context.Context, stop func())
 
 	// Stderr takes each line that the script writes to standard error, without
 	// its line end and cut at 4 KiB; after 1,000 lines only the number of lines

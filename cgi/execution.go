@@ -30,6 +30,7 @@ type execution struct {
 	filename string
 	began    time.Time
 	process  *process
+	unattend func() // ends the watch for the client
 
 	rest     []byte // output that was read along with the head
 	left     int64  // bytes of the body to come by the script's word; -1: it did not say
@@ -80,12 +81,20 @@ func (x *execution) finish(result string) {
 		return
 	}
 	x.finished = true
+	x.mu.Unlock()
+	x.detach()
+	x.runner.observer.Done(result, time.Since(x.began))
+	x.leave()
+}
+
+// detach ends the watch for the client and for the end of the context.
+func (x *execution) detach() {
+	x.mu.Lock()
 	if x.unhook != nil {
 		x.unhook()
 	}
 	x.mu.Unlock()
-	x.runner.observer.Done(result, time.Since(x.began))
-	x.leave()
+	x.unattend()
 }
 
 // leave says that a part of the execution is over.
@@ -257,6 +266,7 @@ func (x *execution) ended() *failure {
 
 // Close is the stream's: see Answer.Body. It does not wait for the process.
 func (x *execution) Close() error {
+	x.detach()
 	switch {
 	case x.end != nil:
 		x.process.stdout.close()

@@ -85,15 +85,21 @@ func (r *Runner) begin(ctx context.Context, call *Call, began time.Time) (*execu
 		return nil, requestFailure(err)
 	}
 	defer in.Close()
+	stop := func() {}
+	if call.Attend != nil {
+		ctx, stop = call.Attend(ctx)
+	}
 	if err := r.slots.take(ctx, r.cfg.Timeout); err != nil {
+		stop()
 		return nil, r.noSlot(err)
 	}
 	x, fail := r.start(call, program, env, in)
 	if fail != nil {
+		stop()
 		r.slots.give()
 		return nil, fail
 	}
-	x.began = began
+	x.began, x.unattend = began, stop
 	stderr := call.Stderr
 	if stderr == nil {
 		stderr = func(string) {}

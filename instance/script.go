@@ -36,6 +36,7 @@ func (i *Instance) runScript(x *protocol.Exchange, f found, hops int) error {
 		ScriptName: f.path,
 		PathInfo:   f.pathInfo,
 		Root:       i.spec.Root,
+		Attend:     x.Attend,
 		Stderr:     func(line string) { i.log.stderr(s.ext, line) },
 	}
 	if x.Req.User != "" {

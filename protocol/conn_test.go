@@ -38,6 +38,7 @@ func byHand(t *testing.T, svc *Service) (c *conn, far net.Conn) {
 func TestDrainEndsWait(t *testing.T) {
 	c, _ := byHand(t, newService(echo))
 	c.idle.Store(true)
+	c.fresh.Store(false)
 	c.srv.draining.Store(true)
 	began := time.Now()
 	if n, err := c.read(nil, began.Add(patience)); n != 0 || err != errDraining {
@@ -58,6 +59,7 @@ func TestDrainLeavesNoDeadline(t *testing.T) {
 	c.armed = time.Now().Add(short / 2) // as if it had waited
 	c.tcp.SetReadDeadline(longAgo)      // as drain does
 	c.idle.Store(true)
+	c.fresh.Store(false)
 	c.srv.draining.Store(true)
 	if n, err := c.read(nil, time.Now().Add(short)); n != 1 || err != nil {
 		t.Fatalf("%d, %v", n, err)

@@ -30,7 +30,7 @@ type Handler interface {
 type Exchange struct {
 	// Ctx ends when the exchange must: the server is forced to close, or the
 	// drain time of the service that began it is over. A client that goes away
-	// is noticed by the next write, not by Ctx.
+	// is noticed by the next write, not by Ctx; see Attend.
 	Ctx context.Context
 
 	Req Request
@@ -46,6 +46,7 @@ type Exchange struct {
 	Kept     []byte        // the first Limits.KeepBody bytes of the request's body; valid until Done returns
 	Err      error         // why the exchange failed: what Serve returned, *PanicError, or what went wrong on the wire
 
+	conn    *conn
 	framing int64    // bytes of chunk framing that were written
 	fields  Header   // the engine's list behind Req.Header, to be used again
 	answer  [8]Field // where Res.Header begins
@@ -60,6 +61,7 @@ func (x *Exchange) reset(c *conn, svc *Service) {
 		Req:   Request{Path: "/", Minor: 1, Header: fields, Body: &c.body, Remote: c.remote, Local: c.local},
 		Start: time.Now(),
 		Kept:  kept,
+		conn:  c,
 	}
 	x.Res.Header = x.answer[:0]
 }

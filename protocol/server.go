@@ -59,6 +59,8 @@ type Server struct {
 	ctx     context.Context // ends with Close
 	cancel  context.CancelFunc
 
+	answerTime time.Duration // that an exchange has whose Ctx was cancelled
+
 	draining   atomic.Bool
 	drainOnce  sync.Once
 	freshUntil time.Time // see drainAt; set before draining
@@ -73,7 +75,7 @@ type Server struct {
 // NewServer returns a server for ln that begins with svc. ln belongs to Run from
 // its call on.
 func NewServer(ln *net.TCPListener, svc *Service, log *slog.Logger) *Server {
-	s := &Server{ln: ln, log: log, table: map[*conn]struct{}{}}
+	s := &Server{ln: ln, log: log, answerTime: 500 * time.Millisecond, table: map[*conn]struct{}{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.current.Store(s.adopt(svc))
 	return s
@@ -108,15 +110,13 @@ func (s *Server) Run(ctx context.Context) error {
 		s.conns.Wait()
 		close(ended)
 	}()
-	timer := time.NewTimer(s.current.Load().Timeouts.Drain)
-	defer timer.Stop()
-	select {
-	case <-ended:
-	case <-timer.C:
-		s.Close()
-		<-ended
+	svc := s.current.Load()
+	if !endsWithin(ended, svc.Timeouts.Drain) {
+		svc.cancel()
+		endsWithin(ended, s.answerTime)
 	}
 	s.Close()
+	<-ended
 	return nil
 }
 
@@ -289,8 +289,9 @@ func (s *Server) Swap(svc *Service) (old *Service) {
 
 // Retire waits until no exchange uses old, a service that was swapped out, any
 // more. When ctx ends first, the exchanges that still use it are ended: their
-// Ctx is cancelled, their connections are closed, and Retire returns ctx's error
-// after they have ended. It may be called once for each service.
+// Ctx is cancelled, so that handlers may still answer, a moment later their
+// connections are closed, and Retire returns ctx's error after they have ended.
+// It may be called once for each service.
 func (s *Server) Retire(ctx context.Context, old *Service) error {
 	defer old.cancel()
 	if old.refs.Add(retired) == retired {
@@ -302,15 +303,28 @@ func (s *Server) Retire(ctx context.Context, old *Service) error {
 	case <-ctx.Done():
 	}
 	old.cancel()
-	s.mu.Lock()
-	for c := range s.table {
-		if c.using.Load() == old {
-			c.tcp.Close()
+	if !endsWithin(old.unused, s.answerTime) {
+		s.mu.Lock()
+		for c := range s.table {
+			if c.using.Load() == old {
+				c.tcp.Close()
+			}
 		}
+		s.mu.Unlock()
+		<-old.unused
 	}
-	s.mu.Unlock()
-	<-old.unused
 	return ctx.Err()
+}
+
+func endsWithin(ended <-chan struct{}, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ended:
+		return true
+	case <-timer.C:
+		return false
+	}
 }
 
 // Connections is the number of open connections, without those being refused.

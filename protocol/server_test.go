@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"log/slog"
 	"net"
 	"strings"
 	"sync/atomic"
@@ -243,6 +242,7 @@ func TestRetireCutsOff(t *testing.T) {
 	}
 	cut[2].head("CONNECT")
 	for _, c := range cut {
+		c.CloseWrite() // one that was answered in time goes on
 		if b, _ := io.ReadAll(c.br); strings.Contains(string(b), " 200 ") {
 			t.Errorf("answered: %q", b)
 		}
@@ -254,25 +254,31 @@ func TestRetireCutsOff(t *testing.T) {
 	svc.Observer.(*checker).ended(t)
 }
 
-// A listener outlives its server and can be given to the next one.
-func TestListenerHandedOver(t *testing.T) {
+// A server that drains closes its listener, and serves what was in its queue: a
+// connection whose first request comes a moment later, too.
+func TestDrainServesTheQueue(t *testing.T) {
 	s := serve(t, echo)
+	late, silent := s.dial(), s.dial()
+	s.obs.until(t, "both", func() bool { return s.obs.idle == 2 })
 	s.stop()
-	s.ended()
-	svc := newService(text("next"))
-	next := NewServer(s.ln, svc, slog.New(slog.DiscardHandler))
-	ctx, stop := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- next.Run(ctx) }()
-	c := s.dial()
-	c.send(request("/"))
-	c.want(200, "next")
-	stop()
-	c.closed()
-	if err := <-ended; err != nil {
-		t.Error(err)
+	deadline := time.Now().Add(patience)
+	for {
+		c, err := net.Dial("tcp", s.ln.Addr().String())
+		if err != nil {
+			break
+		}
+		c.Close()
+		if time.Now().After(deadline) {
+			t.Fatal("the listener is still open")
+		}
 	}
-	svc.Observer.(*checker).ended(t)
+	late.send(request("/late"))
+	if r := late.want(200, "GET /late "); !r.close {
+		t.Error("no Connection: close")
+	}
+	late.Close()
+	silent.closed()
+	s.ended()
 }
 
 func TestListenerClosed(t *testing.T) {

@@ -123,6 +123,31 @@ site "open" {
 	}
 }
 
+// TestConfigurationEmptied: a file that has lost all its sites stops none.
+func TestConfigurationEmptied(t *testing.T) {
+	t.Parallel()
+	f := newReload(t)
+	p := f.run()
+	f.shows("web", "v1")
+	for _, text := range []string{"", "admin {\n  @admin\n}\n"} {
+		f.config(text)
+		r := f.sited("", "validate")
+		if r.status != 1 || !strings.HasSuffix(r.stdout, ": not valid: 1 error, 0 warnings\n") || !strings.Contains(r.stderr, "Error: No site block") {
+			t.Errorf("%q: %+v", text, r)
+		}
+		if r, err := p.reload(); err != nil || r.Result != "refused" {
+			t.Errorf("%q: reload: %+v, %v", text, r, err)
+		}
+		for _, site := range []string{"calm", "web"} {
+			if a := ask(t, f.addr(site), request("GET", "/")); a.body != "v1" {
+				t.Errorf("%q: %s: %+v", text, site, a)
+			}
+		}
+	}
+	f.config(twoSites(web("v2")))
+	f.shows("web", "v2")
+}
+
 // TestOneAddressTwice: neither of the two is guessed to be meant; the one that
 // runs goes on.
 func TestOneAddressTwice(t *testing.T) {

@@ -30,7 +30,7 @@ func (l *loader) checkLabels() {
 }
 
 // checkAddresses reports sites that want an address which an earlier site, or
-// the admin server, has. An earlier site that has other errors keeps its claim:
+// the admin endpoint, has. An earlier site that has other errors keeps its claim:
 // it may be running.
 func (l *loader) checkAddresses() {
 	taken := map[uint16][]*site{}
@@ -41,7 +41,7 @@ func (l *loader) checkAddresses() {
 		}
 		at := s.where("port")
 		if admin := l.cfg.Admin.Addr; overlap(addr, admin) {
-			l.fail(at, "Address in use", "Site %q can't listen on %s, because the admin server listens on %s. Give the site another port, or write admin { port = … }.",
+			l.fail(at, "Address in use", "Site %q can't listen on %s, because the admin endpoint listens on %s. Give the site another port, or write admin { port = … }.",
 				s.spec.Name, addr, admin)
 			continue
 		}

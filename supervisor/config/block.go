@@ -180,6 +180,17 @@ func unknownArgument(name string, in shape) string {
 	return what + list(" It has ", in.args)
 }
 
+// misspelt reports whether body has an unknown argument for which the argument of
+// that name is suggested, so that to call it missing would say the same twice.
+func misspelt(body *hclsyntax.Body, args []string, name string) bool {
+	for given := range body.Attributes {
+		if !slices.Contains(args, given) && nearest(given, args) == name {
+			return true
+		}
+	}
+	return false
+}
+
 func unknownBlock(name string, in shape) string {
 	names := in.blockNames()
 	what := fmt.Sprintf("%s has no block named %q.", in.title(), name)

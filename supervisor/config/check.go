@@ -1,7 +1,6 @@
 package config
 
 import (
-	"fmt"
 	"net/netip"
 	"regexp"
 	"slices"
@@ -168,7 +167,7 @@ func checkUser(l *loader, s string, at hcl.Range) (string, bool) {
 
 func checkTarget(l *loader, s string, at hcl.Range) (string, bool) {
 	if _, err := instance.ParseTarget(s); err != nil {
-		l.fail(at, "Invalid target", "%s.", sentence(err))
+		l.fail(at, "Invalid target", "%s", sentence(err))
 		return "", false
 	}
 	return s, true
@@ -230,8 +229,12 @@ func commandArg(name string, field func(*instance.Script) *[]string) argument[in
 	}}
 }
 
-// sentence is an error's text with a capital letter.
+// sentence is an error's text with a capital letter and a stop, unless it ends
+// in one or asks.
 func sentence(err error) string {
-	s := strings.TrimSuffix(err.Error(), ".")
-	return fmt.Sprintf("%s%s", strings.ToUpper(s[:1]), s[1:])
+	s := err.Error()
+	if !strings.HasSuffix(s, ".") && !strings.HasSuffix(s, "?") {
+		s += "."
+	}
+	return strings.ToUpper(s[:1]) + s[1:]
 }

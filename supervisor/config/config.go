@@ -77,6 +77,7 @@ func load(path string, os edge) *Config {
 	l.readFiles()
 	l.evalContext()
 	l.checkTopLevel()
+	l.checkAnySite()
 	l.admin()
 	base := l.defaults()
 	for _, f := range l.files {
@@ -112,8 +113,9 @@ func (c *Config) Hash() string {
 }
 
 // Fatal reports whether nothing may change: no file could be read and parsed,
-// something is wrong outside of all site blocks, or what all sites share may be
-// in a file that could not be read or parsed. Sites is empty then.
+// there is no site block at all, something is wrong outside of all site blocks,
+// or what all sites share may be in a file that could not be read or parsed.
+// Sites is empty then.
 func (c *Config) Fatal() bool { return c.fatal }
 
 // HasErrors reports whether Diags has an error.

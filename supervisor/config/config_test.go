@@ -343,7 +343,7 @@ func TestFormat(t *testing.T) {
 
 func TestSnippet(t *testing.T) {
 	line := strings.Repeat("a", 50000) + "TOKEN" + strings.Repeat("b", 50000)
-	dir := write(t, map[string]string{"sites.hcl": "locals {\n\tx = " + line + "\n}\n"})
+	dir := write(t, map[string]string{"sites.hcl": "locals {\n\tx = " + line + "\n}\n" + siteText("a", 8001, "")})
 	for _, d := range Load(filepath.Join(dir, "sites.hcl"), noEnv).Diagnostics() {
 		for l := range strings.Lines(d.Text) {
 			if marked := strings.HasPrefix(l, "   2:") || strings.Contains(l, "^"); marked && len([]rune(l)) > plainWidth+1 {

@@ -75,6 +75,8 @@ func TestReferenceExamples(t *testing.T) {
 		}
 		if f[1] != "" {
 			text = inSite(text)
+		} else if !strings.Contains("\n"+text, "\nsite ") {
+			text += inSite("")
 		}
 		if c := loadText(t, dir, text); c.HasErrors() {
 			t.Errorf("%v\nin:\n%s", c.Diags, text)

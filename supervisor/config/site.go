@@ -163,6 +163,28 @@ func (l *loader) checkTopLevel() {
 	}
 }
 
+// checkAnySite reports a configuration without any site block: an emptied file is
+// a mishap, and no reason to stop every site. A block that is nearly one is
+// reported as such, and a file that can't be parsed may have some.
+func (l *loader) checkAnySite() {
+	for _, f := range l.files {
+		if f.broken || slices.ContainsFunc(f.body.Blocks, func(b *hclsyntax.Block) bool {
+			return b.Type == blockSite || nearest(b.Type, l.language.blockNames()) == blockSite
+		}) {
+			return
+		}
+	}
+	where := "The file " + l.name + " has"
+	switch {
+	case len(l.files) == 0:
+		return // reported
+	case l.folder == l.cfg.Path:
+		where = "The files in the directory " + l.name + " have"
+	}
+	l.failFile(l.cfg.Path, "No site block",
+		`%s no site block, so there is nothing to host. The least is site "name" { … } and in it, each on its own line: ip = "127.0.0.1", port = 8080, root = "sites/name".`, where)
+}
+
 func (l *loader) admin() {
 	for _, f := range l.files {
 		for _, b := range f.blocks(blockAdmin) {
@@ -236,7 +258,7 @@ func (l *loader) decodeInto(s *site, is shape) {
 		s.spec.Connect = nil
 		given := said{}
 		decode(l, b.Body, connectArgs(), &s.spec, "", given)
-		if given["allow"] == nil {
+		if given["allow"] == nil && !misspelt(b.Body, argNames(connectArgs()), "allow") {
 			l.fail(b.TypeRange, MissingArgument, `A connect block needs allow, the targets that tunnels may have: allow = ["*.example.org:443"].`)
 		}
 	}

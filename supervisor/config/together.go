@@ -1,16 +1,16 @@
 package config
 
 import (
+	"fmt"
 	"os"
 	"path"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/bmatcuk/doublestar/v4"
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
-
-	"sited/instance"
 )
 
 // checkSite checks what needs more than one argument of a site, and what is on
@@ -26,7 +26,7 @@ func (l *loader) checkSite(s *site) {
 		{"port", "the port to listen on: port = 8080."},
 		{"root", `the folder to serve: root = "sites/app".`},
 	} {
-		if s.given[need.arg] == nil {
+		if s.given[need.arg] == nil && !misspelt(s.block.Body, l.shapeOf(blockSite).args, need.arg) {
 			l.fail(s.block.LabelRanges[0], MissingArgument, "A site needs %s, %s", need.arg, need.remedy)
 		}
 	}
@@ -107,24 +107,65 @@ func (l *loader) checkPasswords(s *site) {
 	}
 }
 
-// checkUploads warns of uploads and deletions that anybody may do, as far as
-// that can be told without looking at paths.
+// checkUploads warns of uploads and deletions that anybody may do in most places
+// of the site.
 func (l *loader) checkUploads(s *site) {
 	for _, m := range s.spec.Methods {
-		if m != "PUT" && m != "DELETE" {
+		if m != "PUT" && m != "DELETE" || s.protectedAtLarge(m) {
 			continue
 		}
-		if !slices.ContainsFunc(s.spec.Protect, func(p instance.Protect) bool {
-			return len(p.Methods) == 0 || slices.Contains(p.Methods, m)
-		}) {
-			what := "upload files to"
-			if m == "DELETE" {
-				what = "delete files from"
-			}
-			l.warn(s.whereIn("methods", m), "Unprotected "+m,
-				`Anybody may %s this site. Add passwords and a protect block: protect "/**" { methods = ["PUT", "DELETE"] }.`, what)
+		what := "upload files to"
+		if m == "DELETE" {
+			what = "delete files from"
+		}
+		const remedy = `protect "/**" { methods = ["PUT", "DELETE"] }`
+		at := s.whereIn("methods", m)
+		if globs := s.globs(m); len(globs) > 0 {
+			l.warn(at, "Unprotected "+m,
+				"Only paths like %s are protected: anybody may %s the rest of this site. Add a protect block for the rest, below the others: %s.", some(globs), what, remedy)
+		} else {
+			l.warn(at, "Unprotected "+m, "Anybody may %s this site. Add passwords and a protect block: %s.", what, remedy)
 		}
 	}
+}
+
+// protectedAtLarge reports whether protect blocks cover a method wherever it is
+// used. It tries paths that no pattern for a part of a site has all of.
+func (s *site) protectedAtLarge(method string) bool {
+	globs := s.globs(method)
+	for _, path := range []string{"/probe", "/probe/probe", "/0/0.html"} {
+		if !slices.ContainsFunc(globs, func(glob string) bool { return doublestar.MatchUnvalidated(glob, path) }) {
+			return false
+		}
+	}
+	return true
+}
+
+// globs are the patterns of the protect blocks for a method.
+func (s *site) globs(method string) []string {
+	var globs []string
+	for _, p := range s.spec.Protect {
+		if len(p.Methods) == 0 || slices.Contains(p.Methods, method) {
+			globs = append(globs, p.Glob)
+		}
+	}
+	return globs
+}
+
+// some lists the first few of names.
+func some(names []string) string {
+	const most = 3
+	var b strings.Builder
+	for i, name := range names[:min(most, len(names))] {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(quote(name))
+	}
+	if n := len(names) - most; n > 0 {
+		fmt.Fprintf(&b, " and %d more", n)
+	}
+	return b.String()
 }
 
 func (l *loader) checkConnect(s *site) {
