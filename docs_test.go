@@ -33,7 +33,7 @@ func pages(t *testing.T) []string {
 }
 
 var (
-	fence = regexp.MustCompile("(?ms)^```([a-z]*)\n(.*?)^```$")
+	fence = regexp.MustCompile("(?ms)^```([a-z ]*)\n(.*?)^```$")
 	link  = regexp.MustCompile(`\]\(([^()\s]+)\)`)
 	title = regexp.MustCompile(`(?m)^#+ (.+)$`)
 )

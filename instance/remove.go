@@ -15,8 +15,11 @@ func (i *Instance) remove(x *protocol.Exchange) error {
 	if err != nil {
 		return err
 	}
-	i.writes.Lock()
-	defer i.writes.Unlock()
+	unlock, err := i.lockFolder(root, path.Dir(relative(x.Req.Path)))
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	info, err := removeTarget(root, x.Req.Path)
 	if err != nil {
 		return err

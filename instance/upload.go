@@ -106,8 +106,11 @@ func receive(root *os.Root, name string, body io.Reader, before fs.FileInfo) (er
 // stopped holding meanwhile: of two clients that saw the same version only one
 // gets through. created is false when there was a file before.
 func (i *Instance) replace(root *os.Root, temp, name string, x *protocol.Exchange) (after fs.FileInfo, created bool, err error) {
-	i.writes.Lock()
-	defer i.writes.Unlock()
+	unlock, err := i.lockFolder(root, path.Dir(name))
+	if err != nil {
+		return nil, false, err
+	}
+	defer unlock()
 	before, err := uploadTarget(root, name)
 	if err != nil {
 		return nil, false, err

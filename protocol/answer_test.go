@@ -218,10 +218,10 @@ func TestDiscardedBodies(t *testing.T) {
 				if r := c.want(tt.status, ""); r.header.Get("Set-Cookie") != "" {
 					t.Error("a field was smuggled in")
 				}
+				_, panicked := errors.AsType[*PanicError](s.obs.outcomes(t, 1)[0].err)
 				if n := body.closes(); n != 1 {
 					t.Errorf("closed %d times", n)
 				}
-				_, panicked := errors.AsType[*PanicError](s.obs.outcomes(t, 1)[0].err)
 				if want := closing != "" || tt.name == "panic"; panicked != want {
 					t.Errorf("a panic was reported: %t", panicked)
 				}

@@ -61,8 +61,12 @@ func TestAdminEndpoints(t *testing.T) {
 }
 
 func TestAdminMoves(t *testing.T) {
-	r := run(t, func(*rig) []string { return nil })
-	block := func(port int) string { return fmt.Sprintf("admin {\n  ip = %q\n  port = %d\n}\n", r.ip, port) }
+	var site string
+	r := run(t, func(r *rig) []string {
+		site = r.site("a", r.port(), "A")
+		return []string{site}
+	})
+	block := func(port int) string { return fmt.Sprintf("admin {\n  ip = %q\n  port = %d\n}\n%s", r.ip, port, site) }
 	before, after := r.admin, r.port()
 	r.config(block(after))
 	report, err := Client{r.adminAddr()}.Reload(context.Background(), false) // answered by the one that goes

@@ -565,19 +565,21 @@ func TestPreviewChangesNothing(t *testing.T) {
 // A site that is removed and comes back before it has drained is not forgotten.
 func TestBackWhileDraining(t *testing.T) {
 	var a int
+	var b string
 	put := `methods = ["GET", "PUT"]`
 	r := run(t, func(r *rig) []string {
 		a = r.port()
-		return []string{r.site("a", a, "A", put)}
+		b = r.site("b", r.port(), "B")
+		return []string{r.site("a", a, "A", put), b}
 	})
 	conn := dial(t, r.addr(a))
 	conn.send("PUT /up.txt HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhello")
 	r.wait("request in flight", func() bool { s, _ := r.siteStatus("a"); return s.InFlight == 1 })
-	r.reload("applied")
+	r.reload("applied", b)
 	if s, _ := r.siteStatus("a"); s.State != Draining {
 		t.Errorf("status: %+v", s)
 	}
-	r.reload("applied", r.site("a", a, "A", put))
+	r.reload("applied", r.site("a", a, "A", put), b)
 	if got := r.get(a); got != "A" {
 		t.Errorf("got %q", got)
 	}
