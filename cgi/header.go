@@ -156,7 +156,7 @@ func answerStatus(status, location string) (int, error) {
 	code, _, _ := strings.Cut(status, " ")
 	n, err := strconv.Atoi(code)
 	if err != nil || len(code) != 3 || n < 200 || n > 599 {
-		return 0, errors.New("Status is not a number from 200 to 599, perhaps followed by a reason")
+		return 0, errors.New("the Status field is not a number from 200 to 599, perhaps followed by a reason")
 	}
 	return n, nil
 }

@@ -2,8 +2,10 @@ package instance
 
 import (
 	"fmt"
+	"net/netip"
 	"os"
 
+	"sited/cgi"
 	"sited/protocol"
 )
 
@@ -32,7 +34,9 @@ func Explain(spec Spec, head string) (*Explanation, error) {
 		t.say("the request is refused before the site's rules: %v -> %d %s", err, protocol.StatusOf(err), protocol.StatusText(protocol.StatusOf(err)))
 		e.Status = protocol.StatusOf(err)
 	} else {
-		t.say("path %s, method %s", req.Path, req.Method)
+		if req.Method != protocol.MethodConnect {
+			t.say("path %s, method %s", req.Path, req.Method)
+		}
 		e.Status = p.explain(&req, t)
 	}
 	e.Steps = t.steps
@@ -48,8 +52,7 @@ func (p *policy) explain(req *protocol.Request, t *trace) int {
 		t.say("answers with Allow: %s -> 204", p.allow)
 		return 204
 	case Connect:
-		t.say("opens a tunnel to %s if connect.allow (%d entries) has it -> 200, else 403", req.Target, len(p.targets))
-		return 0
+		return p.explainConnect(req, t)
 	case Upload, Remove, Read, Submit:
 	}
 	root, err := os.OpenRoot(p.spec.Root)
@@ -63,7 +66,7 @@ func (p *policy) explain(req *protocol.Request, t *trace) int {
 		return p.explainUpload(root, req, t)
 	case Remove:
 		if _, err := removeTarget(root, req.Path); err != nil {
-			return t.disk(err)
+			return t.failed(err)
 		}
 		t.say("deletes %s -> 204", req.Path)
 		return 204
@@ -72,11 +75,23 @@ func (p *policy) explain(req *protocol.Request, t *trace) int {
 	}
 }
 
+func (p *policy) explainConnect(req *protocol.Request, t *trace) int {
+	host, port, err := p.targets.judge(req.Target)
+	if err != nil {
+		return t.failed(err)
+	}
+	if _, err := netip.ParseAddr(host); err != nil {
+		t.say("connect.allow has %s:%d; an address of it that is special-purpose and not written out there is not used (403)", host, port)
+	}
+	t.say("opens a tunnel to %s -> 200; 502 when it can't be reached, 504 when that takes too long", req.Target)
+	return 0
+}
+
 func (p *policy) explainUpload(root *os.Root, req *protocol.Request, t *trace) int {
 	before, err := uploadTarget(root, relative(req.Path))
 	switch {
 	case err != nil:
-		return t.disk(err)
+		return t.failed(err)
 	case before != nil:
 		t.say("replaces %s (%d bytes) -> 204", req.Path, before.Size())
 		return 204
@@ -88,7 +103,7 @@ func (p *policy) explainUpload(root *os.Root, req *protocol.Request, t *trace) i
 func (p *policy) explainRead(root *os.Root, req *protocol.Request, t *trace) int {
 	f, err := p.find(root, req.Path)
 	if err != nil {
-		return t.disk(err)
+		return t.failed(err)
 	}
 	if f.file != nil {
 		defer f.file.Close()
@@ -104,6 +119,11 @@ func (p *policy) explainRead(root *os.Root, req *protocol.Request, t *trace) int
 		if len(s.Command) > 0 {
 			command = fmt.Sprintf("%q", s.Command)
 		}
+		runner := cgi.New(cgi.Config{Name: s.Ext, Command: s.Command, Workers: s.Workers, Timeout: s.Timeout}, nil)
+		if err := runner.Missing(); err != nil {
+			t.say("%v -> 503", err)
+			return 503
+		}
 		t.say("runs as a script by script %q: %s, PATH_INFO %q -> the script's status", s.Ext, command, f.pathInfo)
 		return 0
 	case f.redirect:
@@ -118,7 +138,7 @@ func (p *policy) explainRead(root *os.Root, req *protocol.Request, t *trace) int
 	return 200
 }
 
-func (t *trace) disk(err error) int {
+func (t *trace) failed(err error) int {
 	status := protocol.StatusOf(err)
 	t.say("%v -> %d %s", err, status, protocol.StatusText(status))
 	return status

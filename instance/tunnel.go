@@ -83,18 +83,12 @@ func newDialer() *dialer {
 func (d *dialer) open(ctx context.Context, allow Targets, hostport string) (*net.TCPConn, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.timeout)
 	defer cancel()
-	host, port, err := splitAuthority(hostport)
+	host, port, err := allow.judge(hostport)
 	if err != nil {
 		return nil, err
 	}
 	if addr, err := netip.ParseAddr(host); err == nil {
-		if reason := refusedAddr(allow, addr, port); reason != "" {
-			return nil, refuse(reason, hostport)
-		}
 		return d.dialAny(ctx, []netip.Addr{addr}, port)
-	}
-	if !allow.AllowsName(host, port) {
-		return nil, refuse(RefusedNotAllowed, hostport)
 	}
 	found, err := d.resolve(ctx, host)
 	if err != nil {
@@ -113,6 +107,22 @@ func (d *dialer) open(ctx context.Context, allow Targets, hostport string) (*net
 		return nil, refuse(RefusedSpecialPurpose, hostport)
 	}
 	return d.dialAny(ctx, checked, port)
+}
+
+// judge says whether a tunnel to hostport is allowed as far as that can be told
+// without looking the name up: the addresses it has are still to be checked.
+func (t Targets) judge(hostport string) (host string, port uint16, err error) {
+	if host, port, err = splitAuthority(hostport); err != nil {
+		return "", 0, err
+	}
+	if addr, err := netip.ParseAddr(host); err == nil {
+		if reason := refusedAddr(t, addr, port); reason != "" {
+			return "", 0, refuse(reason, hostport)
+		}
+	} else if !t.AllowsName(host, port) {
+		return "", 0, refuse(RefusedNotAllowed, hostport)
+	}
+	return host, port, nil
 }
 
 // splitAuthority takes an authority-form target apart: the host, an address

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -31,7 +32,7 @@ func (a *asking) flags(cmd *cobra.Command) {
 
 func (a *asking) client(e *env, args []string) (supervisor.Client, error) {
 	if a.admin != "" {
-		addr, err := netip.ParseAddrPort(a.admin)
+		addr, err := netip.ParseAddrPort(strings.Replace(a.admin, "localhost:", "127.0.0.1:", 1))
 		if err != nil {
 			return supervisor.Client{}, fmt.Errorf("--admin %q: write ip:port, as in 127.0.0.1:9180", a.admin)
 		}
