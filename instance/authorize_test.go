@@ -140,19 +140,19 @@ func TestCredentialsAreNeverLogged(t *testing.T) {
 func TestNewNeedsThePasswordFile(t *testing.T) {
 	spec, _ := testSpec(t)
 	spec.Protect = []Protect{{Glob: "/**"}}
-	if _, err := New(spec, newRegistry(), discard()); err == nil || !strings.Contains(err.Error(), "without a password file") {
+	if _, err := New(spec, Shared{newRegistry(), NewBudget(DefaultBudget), discard()}); err == nil || !strings.Contains(err.Error(), "without a password file") {
 		t.Errorf("no password file: %v", err)
 	}
 	spec.Passwords = spec.Root + "/nothing"
-	if _, err := New(spec, newRegistry(), discard()); !errors.Is(err, os.ErrNotExist) {
+	if _, err := New(spec, Shared{newRegistry(), NewBudget(DefaultBudget), discard()}); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("password file is not there: %v", err)
 	}
 	writeFile(t, spec.Passwords, "alice:plain\n")
-	if _, err := New(spec, newRegistry(), discard()); err == nil || strings.Contains(err.Error(), "plain\n") {
+	if _, err := New(spec, Shared{newRegistry(), NewBudget(DefaultBudget), discard()}); err == nil || strings.Contains(err.Error(), "plain\n") {
 		t.Errorf("password file is broken: %v", err)
 	}
 	spec.Protect[0].Glob = "x"
-	if _, err := New(spec, newRegistry(), discard()); err == nil || !strings.Contains(err.Error(), "begins with a slash") {
+	if _, err := New(spec, Shared{newRegistry(), NewBudget(DefaultBudget), discard()}); err == nil || !strings.Contains(err.Error(), "begins with a slash") {
 		t.Errorf("pattern is wrong: %v", err)
 	}
 }

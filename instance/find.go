@@ -19,6 +19,13 @@ type found struct {
 	pathInfo string // what follows the script's name
 }
 
+// close closes the file, if there is one.
+func (f *found) close() {
+	if f.file != nil {
+		f.file.Close()
+	}
+}
+
 // find looks a canonical path up. Errors are *protocol.Error.
 func (p *policy) find(root *os.Root, path string) (found, error) {
 	if f, ok := p.findScript(root, path); ok {

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"sited/cgi"
 	"sited/metrics"
@@ -25,6 +26,7 @@ type Instance struct {
 	spec        Spec
 	policy      *policy
 	root        siteRoot
+	files       *fileCache
 	credentials *credentials // nil without a password file
 	scripts     []script     // as in spec.Scripts
 	dialer      *dialer
@@ -54,13 +56,20 @@ func Shape(spec *Spec) metrics.Shape {
 	return shape
 }
 
+// Shared is what the instances of a process have in common.
+type Shared struct {
+	Metrics *metrics.Registry
+	Files   *Budget
+	Log     *slog.Logger
+}
+
 // New prepares an instance: it opens the root and the logs, reads the password
 // file and resolves the metrics, but takes no address and starts nothing that
 // runs. A root or an interpreter that isn't there is a warning in log and a 503
 // for the requests that need it, until it is; a password file that can't be read
 // is an error.
-func New(spec Spec, reg *metrics.Registry, log *slog.Logger) (*Instance, error) {
-	log = log.With("site", spec.Name)
+func New(spec Spec, shared Shared) (*Instance, error) {
+	log := shared.Log.With("site", spec.Name)
 	p, err := newPolicy(spec)
 	if err != nil {
 		return nil, err
@@ -73,7 +82,7 @@ func New(spec Spec, reg *metrics.Registry, log *slog.Logger) (*Instance, error) 
 	} else if len(spec.Protect) > 0 {
 		return nil, errors.New("protect blocks without a password file")
 	}
-	i.metrics = reg.Site(spec.Name, Shape(&spec))
+	i.metrics = shared.Metrics.Site(spec.Name, Shape(&spec))
 	for _, s := range spec.Scripts {
 		made := newScript(s, i.metrics.Script(s.Ext))
 		i.scripts = append(i.scripts, made)
@@ -81,7 +90,9 @@ func New(spec Spec, reg *metrics.Registry, log *slog.Logger) (*Instance, error) 
 			log.Warn("scripts get 503 until their interpreter is installed", "script", s.Ext, "error", err)
 		}
 	}
-	if _, err := i.root.get(); err != nil {
+	i.files = newFileCache(shared.Files)
+	i.root.replaced = i.files.clear
+	if _, err := i.root.get(time.Now()); err != nil {
 		log.Warn("requests get 503 until the root is there", "root", spec.Root, "error", err)
 	}
 	i.log = newAccessLog(spec.Logs, spec.Name, log)
@@ -183,6 +194,7 @@ func (i *Instance) Reopen() error { return i.log.reopen() }
 // then killed; the root is closed, logs are flushed and closed. It is called once, after the
 // instance's service was retired.
 func (i *Instance) Close(ctx context.Context) error {
+	i.files.close()
 	var errs []error
 	for _, s := range i.scripts {
 		errs = append(errs, s.runner.Close(ctx))

@@ -129,7 +129,7 @@ func TestKeepBodyWhereItCanBeLogged(t *testing.T) {
 		if c.failed != "" {
 			spec.Logs.Failed = dir + "/" + c.failed
 		}
-		i, err := New(spec, newRegistry(), discard())
+		i, err := New(spec, Shared{newRegistry(), NewBudget(DefaultBudget), discard()})
 		must(t, err)
 		if got := i.Service().Limits.KeepBody; got != c.want {
 			t.Errorf("%+v: %d bytes are kept, want %d", c, got, c.want)

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/url"
 	"strconv"
-	"time"
 
 	"sited/protocol"
 )
@@ -13,23 +12,27 @@ import (
 // leads to on disk decides. granted is the protect block whose credentials were
 // checked, hops the number of local redirects so far.
 func (i *Instance) read(x *protocol.Exchange, granted *Protect, hops int) error {
-	root, err := i.root.get()
+	root, err := i.root.get(x.Start)
 	if err != nil {
 		return err
 	}
-	f, err := i.policy.find(root, x.Req.Path)
-	if err != nil {
-		return err
-	}
-	// An index file and a script with path info have a name of their own, which
-	// may be protected where the path that led to them is not.
-	if f.path != x.Req.Path {
-		if err := i.authorize(x, i.policy.protectFor(x.Req.Method, f.path), granted); err != nil {
-			if f.file != nil {
-				f.file.Close()
+	safe := x.Req.Method == protocol.MethodGet || x.Req.Method == protocol.MethodHead
+	if safe {
+		if f := i.cached(root, x.Req.Path); f != nil {
+			if err := i.authorizeFound(x, f.path, granted); err != nil {
+				return err
 			}
-			return err
+			return send(x, &f.resource)
 		}
+	}
+	state := i.files.state()
+	f, err := i.policy.find(root.Root, x.Req.Path)
+	if err != nil {
+		return err
+	}
+	if err := i.authorizeFound(x, f.path, granted); err != nil {
+		f.close()
+		return err
 	}
 	switch {
 	case f.script >= 0:
@@ -37,65 +40,67 @@ func (i *Instance) read(x *protocol.Exchange, granted *Protect, hops int) error 
 	case f.redirect:
 		redirectToSlash(x)
 		return nil
-	case x.Req.Method == protocol.MethodPost || x.Req.Method == protocol.MethodPatch:
-		f.file.Close()
+	case !safe:
+		f.close()
 		return &protocol.Error{
 			Status: 405,
 			Header: protocol.Header{{Name: "Allow", Value: i.policy.allowFor(false)}},
 			Err:    fmt.Errorf("%s of a file: only scripts take it", x.Req.Method),
 		}
 	}
-	return sendFile(x, f)
+	r := newResource(f.path, f.file, f.info)
+	i.keep(x.Req.Path, &r, f.info, state)
+	return send(x, &r)
 }
 
-// sendFile answers with a file, all of it or a part (RFC 9110, sections 13 and
-// 14). It sees to f.file being closed.
-func sendFile(x *protocol.Exchange, f found) error {
-	rep := represent(f.info)
-	size := f.info.Size()
+// authorizeFound asks for the credentials that the path of what was found wants:
+// an index file and a script with path info have a name of their own, which may
+// be protected where the path that led to them is not.
+func (i *Instance) authorizeFound(x *protocol.Exchange, path string, granted *Protect) error {
+	if path == x.Req.Path {
+		return nil
+	}
+	return i.authorize(x, i.policy.protectFor(x.Req.Method, path), granted)
+}
+
+// send answers with a resource, all of it or a part (RFC 9110, sections 13 and
+// 14). It sees to its file being closed.
+func send(x *protocol.Exchange, r *resource) error {
 	h := &x.Res.Header
-	status := precondition(&x.Req, rep)
+	status := precondition(&x.Req, r.rep)
 	if status == 412 {
-		f.file.Close()
+		r.close()
 		return protocol.Failf(412, "a precondition does not hold")
 	}
-	h.Add("Last-Modified", lastModified(rep))
-	h.Add("ETag", rep.etag)
 	if status == 304 {
-		f.file.Close()
+		r.close()
+		h.Add("Last-Modified", r.modified)
+		h.Add("ETag", r.rep.etag)
 		x.Res.Status = 304
 		return nil
 	}
-	part, isPart, satisfiable := rangeFor(&x.Req, rep, size)
+	part, isPart, satisfiable := rangeFor(&x.Req, r.rep, r.size)
 	if !satisfiable {
-		f.file.Close()
+		r.close()
 		return &protocol.Error{
 			Status: 416,
-			Header: protocol.Header{{Name: "Content-Range", Value: "bytes */" + strconv.FormatInt(size, 10)}},
-			Err:    fmt.Errorf("range %q of %d bytes", x.Req.Header.Get("Range"), size),
+			Header: protocol.Header{{Name: "Content-Range", Value: "bytes */" + strconv.FormatInt(r.size, 10)}},
+			Err:    fmt.Errorf("range %q of %d bytes", x.Req.Header.Get("Range"), r.size),
 		}
 	}
-	h.Add("Content-Type", contentType(f.path))
+	h.Add("Last-Modified", r.modified)
+	h.Add("ETag", r.rep.etag)
+	h.Add("Content-Type", r.contentType)
 	h.Add("Accept-Ranges", "bytes")
 	x.Res.Status = 200
 	if isPart {
 		x.Res.Status = 206
-		h.Add("Content-Range", fmt.Sprintf("bytes %d-%d/%d", part.start, part.start+part.length-1, size))
+		h.Add("Content-Range", fmt.Sprintf("bytes %d-%d/%d", part.start, part.start+part.length-1, r.size))
 	} else {
-		part = byteRange{0, size}
+		part = byteRange{0, r.size}
 	}
-	x.Res.Body = protocol.File(f.file, part.start, part.length)
+	x.Res.Body = r.content(part)
 	return nil
-}
-
-// lastModified is the time of the last modification, but never later than now:
-// the field must not be ahead of Date (RFC 9110, section 8.8.2.1).
-func lastModified(rep representation) string {
-	t := rep.modified
-	if now := time.Now(); t.After(now) {
-		t = now
-	}
-	return t.UTC().Format(protocol.TimeFormat)
 }
 
 // redirectToSlash sends the client to the folder's own name, so that relative

@@ -353,7 +353,7 @@ func TestNoDescriptorIsLeft(t *testing.T) {
 func BenchmarkServeFile(b *testing.B) {
 	spec, _ := testSpec(b)
 	writeFile(b, filepath.Join(spec.Root, "a.html"), strings.Repeat("x", 1<<10))
-	i, err := New(spec, metrics.New("test"), slog.New(slog.DiscardHandler))
+	i, err := New(spec, Shared{metrics.New("test"), NewBudget(DefaultBudget), slog.New(slog.DiscardHandler)})
 	must(b, err)
 	defer i.Close(context.Background())
 	req := parse(b, "GET", "/a.html")

@@ -11,10 +11,11 @@ import (
 
 // remove deletes a file (RFC 9110, section 9.3.5). Folders are not deleted.
 func (i *Instance) remove(x *protocol.Exchange) error {
-	root, err := i.root.get()
+	folder, err := i.root.get(x.Start)
 	if err != nil {
 		return err
 	}
+	root := folder.Root
 	unlock, err := i.lockFolder(root, path.Dir(relative(x.Req.Path)))
 	if err != nil {
 		return err
@@ -31,6 +32,7 @@ func (i *Instance) remove(x *protocol.Exchange) error {
 	if err := root.Remove(name); err != nil {
 		return diskError(err)
 	}
+	i.files.drop(name)
 	x.Res.Status = 204
 	return syncFolder(root, path.Dir(name))
 }

@@ -18,46 +18,59 @@ import (
 // in rootCheck, and opened anew when it is another one. It may be used
 // concurrently.
 type siteRoot struct {
-	path string
+	path     string
+	replaced func() // called before another folder is returned
 
 	mu      sync.Mutex
-	root    *os.Root
+	open    *folder
 	checked time.Time
+}
+
+// folder is an open root. The descriptor of its own is for stat(2) by name, which
+// is quicker than os.Root's and may only be used to compare.
+type folder struct {
+	*os.Root
+	self *os.File
 }
 
 const rootCheck = 200 * time.Millisecond
 
-// get returns the folder. A root that was replaced is left to be closed by the
-// collector, because requests may still be using it. The error is an
-// *protocol.Error, 503 when the folder isn't there.
-func (r *siteRoot) get() (*os.Root, error) {
+// get returns the folder as it is now, or was rootCheck before. One that was
+// replaced is left to be closed by the collector, because requests may still be
+// using it. The error is an *protocol.Error, 503 when the folder isn't there.
+func (r *siteRoot) get(now time.Time) (*folder, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	now := time.Now()
-	if r.root != nil && now.Sub(r.checked) < rootCheck {
-		return r.root, nil
+	if r.open != nil && now.Sub(r.checked) < rootCheck {
+		return r.open, nil
 	}
-	if r.root != nil && r.current() {
+	if r.open != nil && r.current() {
 		r.checked = now
-		return r.root, nil
+		return r.open, nil
 	}
+	r.open = nil
+	r.replaced()
 	root, err := os.OpenRoot(r.path)
 	if err != nil {
-		r.root = nil
 		return nil, protocol.Failf(503, "the site's root is not there: %w", err)
 	}
-	r.root, r.checked = root, now
-	return root, nil
+	self, err := root.Open(".")
+	if err != nil {
+		root.Close()
+		return nil, protocol.Failf(503, "the site's root can't be opened: %w", err)
+	}
+	r.open, r.checked = &folder{root, self}, now
+	return r.open, nil
 }
 
 // close closes the folder; nobody may use it any more.
 func (r *siteRoot) close() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.root == nil {
+	if r.open == nil {
 		return nil
 	}
-	return r.root.Close()
+	return errors.Join(r.open.self.Close(), r.open.Root.Close())
 }
 
 // current reports whether the open folder is still the one of that name.
@@ -66,7 +79,7 @@ func (r *siteRoot) current() bool {
 	if err != nil {
 		return false
 	}
-	open, err := r.root.Stat(".")
+	open, err := r.open.self.Stat()
 	return err == nil && os.SameFile(now, open)
 }
 

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"sited/protocol"
 )
@@ -74,7 +75,7 @@ func TestSiteRootIsSafeWhileItIsReplaced(t *testing.T) {
 	}
 	link := filepath.Join(dir, "current")
 	must(t, os.Symlink("a", link))
-	r := siteRoot{path: link}
+	r := siteRoot{path: link, replaced: func() {}}
 	stop := make(chan struct{})
 	var readers sync.WaitGroup
 	for range 4 {
@@ -85,7 +86,7 @@ func TestSiteRootIsSafeWhileItIsReplaced(t *testing.T) {
 					return
 				default:
 				}
-				root, err := r.get()
+				root, err := r.get(time.Now())
 				if err != nil {
 					t.Errorf("get: %v", err)
 					return
@@ -107,7 +108,7 @@ func TestSiteRootIsSafeWhileItIsReplaced(t *testing.T) {
 	}
 	close(stop)
 	readers.Wait()
-	root, err := r.get()
+	root, err := r.get(time.Now())
 	must(t, err)
 	if b, _ := root.ReadFile("x"); string(b) != "a" {
 		t.Errorf("the root is %q in the end", b)

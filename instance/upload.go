@@ -21,10 +21,11 @@ const tempPrefix = ".sited-upload-"
 // takes the target's place when all of it is on disk. Whatever the client does,
 // nobody ever sees half a file. RFC 9110, section 9.3.4.
 func (i *Instance) upload(x *protocol.Exchange) error {
-	root, err := i.root.get()
+	folder, err := i.root.get(x.Start)
 	if err != nil {
 		return err
 	}
+	root := folder.Root
 	name := relative(x.Req.Path)
 	before, err := uploadTarget(root, name)
 	if err != nil {
@@ -45,6 +46,7 @@ func (i *Instance) upload(x *protocol.Exchange) error {
 		root.Remove(temp)
 		return err
 	}
+	i.files.drop(name)
 	x.Res.Status = 204
 	if created {
 		x.Res.Status = 201

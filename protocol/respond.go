@@ -236,14 +236,10 @@ func (c *conn) writeAnswer(svc *Service, x *Exchange, p respondPlan, head []byte
 	}
 	switch b.kind {
 	case contentBytes:
-		if len(b.bytes) <= cap(head)-len(head) {
+		if len(b.bytes) <= maxCopy && len(b.bytes) <= cap(head)-len(head) {
 			return c.write(append(head, b.bytes...), limit)
 		}
-		if err := c.writeMore(head, limit); err != nil {
-			return err
-		}
-		c.dropHead()
-		return c.write(b.bytes, limit)
+		return c.writeBoth(head, b.bytes, limit)
 	case contentFile:
 		return c.writeFile(b, head, limit)
 	case contentStream:
@@ -322,6 +318,10 @@ func (c *conn) writeStream(x *Exchange, p respondPlan, head []byte, limit time.D
 	}
 	return io.ErrNoProgress
 }
+
+// maxCopy is how long a body in memory may be to be copied behind the head: for
+// longer ones a call with two buffers is cheaper.
+const maxCopy = 8 << 10
 
 const (
 	minPiece = 1 << 10 // bytes of a body worth a place behind the head

@@ -60,7 +60,7 @@ func (c *conn) readOnce(fd uintptr) bool {
 		p = c.buf
 	}
 	for {
-		c.ioN, c.ioErr = unix.Read(int(fd), p)
+		c.ioN, c.ioErr = quickRead(fd, p)
 		switch c.ioErr {
 		case nil:
 			return true
@@ -172,7 +172,8 @@ var errSlowReader = errors.New("client took the answer too slowly (timeouts.writ
 // outgoing is what send is sending: bytes, or a part of a file.
 type outgoing struct {
 	bytes  []byte
-	file   int // descriptor, valid while left > 0
+	then   []byte // what follows bytes
+	file   int    // descriptor, valid while left > 0
 	offset int64
 	left   int64 // of the file
 	flags  int   // for send(2)
@@ -184,12 +185,27 @@ type outgoing struct {
 	taken  int64 // what of sent the client had taken when it was
 }
 
+// took moves on by n bytes of what was to be sent.
+func (o *outgoing) took(n int) {
+	first := min(n, len(o.bytes))
+	o.bytes = o.bytes[first:]
+	if len(o.bytes) == 0 && len(o.then) > 0 {
+		o.bytes, o.then = o.then[n-first:], nil
+	}
+}
+
 func (o *outgoing) more() bool { return len(o.bytes) > 0 || o.left > 0 }
-func (o *outgoing) clear()     { o.bytes, o.left = nil, 0 }
+func (o *outgoing) clear()     { o.bytes, o.then, o.left = nil, nil, 0 }
 
 // write sends p.
 func (c *conn) write(p []byte, limit time.Duration) error {
 	c.out.bytes, c.out.flags = p, 0
+	return c.send(limit, c.tryWrite)
+}
+
+// writeBoth sends p and then q, in one call where the socket takes both.
+func (c *conn) writeBoth(p, q []byte, limit time.Duration) error {
+	c.out.bytes, c.out.then, c.out.flags = p, q, 0
 	return c.send(limit, c.tryWrite)
 }
 
@@ -209,9 +225,15 @@ func (c *conn) sendfile(f *os.File, offset, n int64, limit time.Duration) error 
 
 func (c *conn) writeOnce(fd uintptr) bool {
 	o := &c.out
-	n, err := unix.SendmsgN(int(fd), o.bytes, nil, nil, o.flags|unix.MSG_NOSIGNAL)
+	var n int
+	var err error
+	if len(o.then) > 0 {
+		n, err = unix.SendmsgBuffers(int(fd), [][]byte{o.bytes, o.then}, nil, nil, o.flags|unix.MSG_NOSIGNAL)
+	} else {
+		n, err = quickSend(fd, o.bytes, o.flags|unix.MSG_NOSIGNAL)
+	}
 	if n > 0 {
-		o.bytes = o.bytes[n:]
+		o.took(n)
 	}
 	return c.progress(fd, n, err, "send")
 }

@@ -87,7 +87,7 @@ func (s *Supervisor) newGeneration(spec instance.Spec) (gen *generation, err err
 			gen, err = nil, fmt.Errorf("panic while preparing: %v", p)
 		}
 	}()
-	inst, err := s.newInstance(spec, s.reg, s.log)
+	inst, err := s.newInstance(spec, instance.Shared{Metrics: s.reg, Files: s.files, Log: s.log})
 	if err != nil {
 		return nil, err
 	}

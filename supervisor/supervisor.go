@@ -119,7 +119,8 @@ type Supervisor struct {
 	killed  context.Context // ends when nothing is to be waited for any more
 	kill    context.CancelFunc
 
-	newInstance func(instance.Spec, *metrics.Registry, *slog.Logger) (*instance.Instance, error)
+	newInstance func(instance.Spec, instance.Shared) (*instance.Instance, error)
+	files       *instance.Budget
 
 	// The owner's.
 	startedAt time.Time
@@ -142,8 +143,8 @@ func New(opts Options) *Supervisor {
 	s := &Supervisor{
 		opts: opts, log: opts.Log, reg: metrics.New(opts.Version), pid: os.Getpid(),
 		inbox: make(chan func()), over: make(chan struct{}), turn: make(chan struct{}, 1),
-		newInstance: instance.New,
-		startedAt:   time.Now(), phase: Starting,
+		newInstance: instance.New, files: instance.NewBudget(instance.DefaultBudget),
+		startedAt: time.Now(), phase: Starting,
 		sites:     map[string]*site{},
 		endpoints: map[netip.AddrPort]*endpoint{},
 		closing:   map[netip.AddrPort]*endpoint{},

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -17,7 +16,6 @@ import (
 	"time"
 
 	"sited/instance"
-	"sited/metrics"
 )
 
 func TestStartAndStop(t *testing.T) {
@@ -415,11 +413,11 @@ func TestSwapOfPortsHeldBack(t *testing.T) {
 	var p, q int
 	var fail atomic.Bool
 	r := newRig(t)
-	r.newInstance = func(s instance.Spec, reg *metrics.Registry, log *slog.Logger) (*instance.Instance, error) {
+	r.newInstance = func(s instance.Spec, shared instance.Shared) (*instance.Instance, error) {
 		if s.Name == "a" && fail.Load() {
 			return nil, errors.New("no luck")
 		}
-		return instance.New(s, reg, log)
+		return instance.New(s, shared)
 	}
 	p, q = r.port(), r.port()
 	r.config(r.site("a", p, "A"), r.site("b", q, "B"))
@@ -448,7 +446,7 @@ func TestPanicAndHangWhilePreparing(t *testing.T) {
 	r := newRig(t, func(o *Options) { o.PrepareTimeout = 300 * time.Millisecond })
 	release := make(chan struct{})
 	var late atomic.Int64
-	r.newInstance = func(s instance.Spec, reg *metrics.Registry, log *slog.Logger) (*instance.Instance, error) {
+	r.newInstance = func(s instance.Spec, shared instance.Shared) (*instance.Instance, error) {
 		switch s.Name {
 		case "panics":
 			panic("oh no")
@@ -457,7 +455,7 @@ func TestPanicAndHangWhilePreparing(t *testing.T) {
 			defer late.Add(-1)
 			<-release
 		}
-		return instance.New(s, reg, log)
+		return instance.New(s, shared)
 	}
 	a := r.port()
 	r.config(r.site("a", a, "A"), r.site("panics", r.port(), "P"), r.site("hangs", r.port(), "H"))
