@@ -141,7 +141,7 @@ func measureAll(o *options, dir string, servers []*server) error {
 func measureIdle(out io.Writer, servers []*server, n int) error {
 	fmt.Fprintf(out, "### %d idle kept-alive connections\n\n| server | memory of each | memory of the server at rest |\n|---|---:|---:|\n", n)
 	for _, s := range servers {
-		if s.name == "floor" || s.name == "apache" { // apache is set up with 64 threads
+		if s.name == "floor" || s.name == "apache" { // apache is set up with 128 threads
 			continue
 		}
 		rest := memory(s.cmd.Process.Pid)

@@ -94,7 +94,7 @@ func parseWrk(out string, cpu time.Duration, w *work) (sample, error) {
 			failed += count
 		}
 	}
-	if failed > requests/1000 {
+	if failed > requests/100 {
 		return sample{}, fmt.Errorf("%v of %v requests failed", failed, requests)
 	}
 	other := 0.0

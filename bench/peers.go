@@ -143,8 +143,8 @@ MaxKeepAliveRequests 0
 KeepAliveTimeout 60
 StartServers 1
 ServerLimit 1
-ThreadsPerChild 64
-MaxRequestWorkers 64
+ThreadsPerChild 128
+MaxRequestWorkers 128
 EnableSendfile On
 DocumentRoot %[3]q
 <Directory %[3]q>
