@@ -34,10 +34,7 @@ func appendJSON(b []byte, site string, x *protocol.Exchange) []byte {
 	b = append(b, `,"target":`...)
 	b = appendQuoted(b, loggedURI(x.Req.Target))
 	b = append(b, `,"version":"`...)
-	if x.Req.Method != "" {
-		b = append(b, "1."...)
-		b = strconv.AppendInt(b, int64(x.Req.Minor), 10)
-	}
+	b = append(b, x.Req.Version...)
 	b = append(b, `","host":`...)
 	b = appendQuoted(b, loggedURI(x.Req.Host))
 	b = append(b, `,"status":`...)
@@ -92,15 +89,7 @@ func appendCombined(b []byte, x *protocol.Exchange) []byte {
 	b = append(b, ' ')
 	b = x.Start.AppendFormat(b, combinedTime)
 	b = append(b, ` "`...)
-	if x.Req.Method == "" && x.Req.Target == "" {
-		b = append(b, '-')
-	} else {
-		b = appendSlashed(b, capped(x.Req.Method), 0)
-		b = append(b, ' ')
-		b = appendSlashed(b, loggedURI(x.Req.Target), 0)
-		b = append(b, " HTTP/1."...)
-		b = strconv.AppendInt(b, int64(x.Req.Minor), 10)
-	}
+	b = appendRequestLine(b, x)
 	b = append(b, `" `...)
 	b = strconv.AppendInt(b, int64(statusOf(x)), 10)
 	b = append(b, ' ')
@@ -114,6 +103,23 @@ func appendCombined(b []byte, x *protocol.Exchange) []byte {
 	b = append(b, `" "`...)
 	b = appendOrDash(b, capped(x.Req.Header.Get("User-Agent")), 0)
 	return append(b, "\"\n"...)
+}
+
+// appendRequestLine appends the request line, or what could be read of it.
+func appendRequestLine(b []byte, x *protocol.Exchange) []byte {
+	if x.Req.Method == "" && x.Req.Target == "" {
+		return append(b, '-')
+	}
+	if x.Req.Method != "" {
+		b = appendSlashed(b, capped(x.Req.Method), 0)
+		b = append(b, ' ')
+	}
+	b = appendSlashed(b, loggedURI(x.Req.Target), 0)
+	if x.Req.Version == "" {
+		return b
+	}
+	b = append(b, " HTTP/"...)
+	return append(b, x.Req.Version...)
 }
 
 // appendCombinedStderr appends what a script wrote to its standard error: there

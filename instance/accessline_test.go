@@ -16,7 +16,7 @@ import (
 func sample() *protocol.Exchange {
 	return &protocol.Exchange{
 		Req: protocol.Request{
-			Method: "GET", Target: "/a/b%20c?d=e", Path: "/a/b c", Query: "d=e", Host: "app.example.org:8082", Minor: 1,
+			Method: "GET", Target: "/a/b%20c?d=e", Path: "/a/b c", Query: "d=e", Host: "app.example.org:8082", Minor: 1, Version: "1.1",
 			Header: protocol.Header{
 				{Name: "Host", Value: "app.example.org:8082"},
 				{Name: "user-agent", Value: "Mozilla/5.0 (X11)"},
@@ -67,7 +67,7 @@ func TestLines(t *testing.T) {
 		{
 			"failed, with the body kept",
 			change(func(x *protocol.Exchange) {
-				x.Res.Status, x.Err, x.Req.User, x.Req.Minor = 404, errors.New("open a/b c: no such file\nor so"), "", 0
+				x.Res.Status, x.Err, x.Req.User, x.Req.Version = 404, errors.New("open a/b c: no such file\nor so"), "", "1.0"
 				x.Req.Method, x.Took, x.Kept = "POST", 75*time.Second, []byte("a=\"b\"\n\xff")
 				x.Req.Header = nil
 			}),
@@ -176,7 +176,7 @@ func FuzzLines(f *testing.F) {
 	f.Fuzz(func(t *testing.T, method, target, host, user, referer, agent, cause string, kept []byte, status int, sent, took int64) {
 		x := &protocol.Exchange{
 			Req: protocol.Request{
-				Method: method, Target: target, Host: host, User: user, Minor: 1, Remote: netip.MustParseAddrPort("[fe80::1%a\"b]:80"),
+				Method: method, Target: target, Host: host, User: user, Minor: 1, Version: "1.1", Remote: netip.MustParseAddrPort("[fe80::1%a\"b]:80"),
 				Header: protocol.Header{{Name: "Referer", Value: referer}, {Name: "User-Agent", Value: agent}},
 			},
 			Res: protocol.Response{Status: status}, Start: time.UnixMilli(sent & (1<<40 - 1)), Took: time.Duration(took), Sent: sent, Kept: kept,

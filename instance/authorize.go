@@ -16,6 +16,9 @@ func (i *Instance) authorize(x *protocol.Exchange, rule, granted *Protect) error
 		return nil
 	}
 	field := x.Req.Header.Get("Authorization")
+	if n := count(x.Req.Header, "Authorization"); n > 1 { // another recipient may read another one
+		return protocol.Failf(400, "%d Authorization fields", n)
+	}
 	if field == "" && x.Req.Method == protocol.MethodConnect {
 		field = x.Req.Header.Get("Proxy-Authorization") // where clients put it (RFC 9110, section 11.7.2)
 	}
@@ -38,6 +41,13 @@ func (i *Instance) authorize(x *protocol.Exchange, rule, granted *Protect) error
 		Header: protocol.Header{{Name: "WWW-Authenticate", Value: challenge(i.spec.Name)}},
 		Err:    err,
 	}
+}
+
+func count(h protocol.Header, name string) (n int) {
+	for range h.Values(name) {
+		n++
+	}
+	return n
 }
 
 // challenge asks for Basic credentials (RFC 7617, section 2). realm is written

@@ -36,6 +36,8 @@ const (
 	maxRemembered = 1024 // correct answers remembered
 	maxWaiting    = 64   // requests waiting for their turn at bcrypt
 	dummyCost     = 10   // of the dummy hash when the file has no user
+
+	maxPasswordFile = 8 << 20 // bytes
 )
 
 // credentials checks names and passwords against an htpasswd file, which it
@@ -68,16 +70,20 @@ type fileStamp struct {
 
 // passwords is what one state of the file says.
 type passwords struct {
-	users map[string][]byte
-	dummy []byte // a hash that no password has, with the highest cost there is in users
+	passwordList
+	sum   [sha256.Size]byte // of the file's content
+	dummy []byte            // a hash that no password has, with the highest cost there is in users
 
 	mu         sync.Mutex
 	remembered map[[sha256.Size]byte]struct{} // fingerprints of correct answers
 }
 
-// newCredentials reads file, and fails when that can't be done. Later on a file
-// that can't be read or parsed leaves the last good one in force, and is logged
-// once.
+// newCredentials reads file, and fails when that can't be done: it must be a
+// regular file of at most maxPasswordFile bytes. Later on a file that can't be
+// read, or without a single line that can be used, leaves the last good one in
+// force, and is logged once. A line that can't
+// be used keeps its user out and nobody else, and is logged once for each
+// content that the file has.
 func newCredentials(file string, log *slog.Logger) (*credentials, error) {
 	c := &credentials{
 		file:    file,
@@ -91,7 +97,18 @@ func newCredentials(file string, log *slog.Logger) (*credentials, error) {
 		return nil, err
 	}
 	c.current.Store(&passwordFile{seen, good})
+	c.logProblems(good)
 	return c, nil
+}
+
+func (c *credentials) logProblems(p *passwords) {
+	const message = "a line of the password file can't be used; " + passwordRemedy
+	for _, problem := range p.problems {
+		c.log.Warn(message, "file", c.file, "problem", problem.String())
+	}
+	if p.more > 0 {
+		c.log.Warn("more lines of the password file can't be used", "file", c.file, "lines", p.more)
+	}
 }
 
 // verify checks the value of an Authorization field ("" when there is none)
@@ -219,11 +236,17 @@ func (c *credentials) load() *passwords {
 	if err == nil {
 		good, stamp, err = readPasswords(c.file)
 	}
+	if err == nil && len(good.users) == 0 && len(good.problems) > 0 { // some other file, or a broken one
+		err = fmt.Errorf("password file %s: no line of it can be used: %v", c.file, good.problems[0])
+	}
 	if err != nil {
-		c.log.Error("the changed password file can't be used; the last good one stays in force", "error", err)
+		c.log.Error("the changed password file can't be read; the last good one stays in force", "error", err)
 		good = current.good
 	} else {
 		c.log.Info("password file read again", "file", c.file, "users", len(good.users))
+		if good.sum != current.good.sum {
+			c.logProblems(good)
+		}
 	}
 	c.current.Store(&passwordFile{stamp, good})
 	return good
@@ -259,15 +282,20 @@ func readPasswords(path string) (*passwords, fileStamp, error) {
 	if !info.Mode().IsRegular() {
 		return nil, stampOf(info), fmt.Errorf("password file %s is not a regular file", path)
 	}
-	b, err := io.ReadAll(f)
+	b, err := io.ReadAll(io.LimitReader(f, maxPasswordFile+1))
 	if err != nil {
 		return nil, stampOf(info), fmt.Errorf("password file: %w", err)
 	}
-	users, err := parsePasswords(b)
-	if err != nil {
-		return nil, stampOf(info), fmt.Errorf("password file %s: %w", path, err)
+	if len(b) > maxPasswordFile {
+		return nil, stampOf(info), fmt.Errorf("password file %s is larger than %d MiB", path, maxPasswordFile>>20)
 	}
-	p := &passwords{users: users, dummy: dummyHash(users), remembered: map[[sha256.Size]byte]struct{}{}}
+	list := parsePasswords(b)
+	p := &passwords{
+		passwordList: list,
+		sum:          sha256.Sum256(b),
+		dummy:        dummyHash(list.users),
+		remembered:   map[[sha256.Size]byte]struct{}{},
+	}
 	return p, stampOf(info), nil
 }
 

@@ -224,7 +224,7 @@ func TestBrokenFileLeavesTheLastGoodOne(t *testing.T) {
 		spoil func(t *testing.T, path string)
 		says  string
 	}{
-		{"wrong scheme", func(t *testing.T, path string) { replaceFile(t, path, "alice:hunter2") }, "sited passwd FILE USER"},
+		{"too large", func(t *testing.T, path string) { replaceFile(t, path, strings.Repeat("#\n", 4<<20)+"#") }, "larger than 8 MiB"},
 		{"gone", func(t *testing.T, path string) {
 			if err := os.Remove(path); err != nil {
 				t.Fatal(err)
@@ -248,9 +248,6 @@ func TestBrokenFileLeavesTheLastGoodOne(t *testing.T) {
 			if strings.Count(logged, "level=ERROR") != 1 || !strings.Contains(logged, c.says) || !strings.Contains(logged, g.path) {
 				t.Errorf("want one error that says %q and names the file:\n%s", c.says, logged)
 			}
-			if strings.Contains(logged, "hunter2") {
-				t.Errorf("a password is in the log:\n%s", logged)
-			}
 			os.Remove(g.path)
 			replaceFile(t, g.path, "bob:"+hash2y)
 			g.want(t, basic("bob", "secret"), "bob", nil, 1)
@@ -258,14 +255,54 @@ func TestBrokenFileLeavesTheLastGoodOne(t *testing.T) {
 	}
 }
 
+// A line that can't be used keeps its own user out, from the start and later;
+// the file takes effect, and each of its contents is complained about once.
+func TestUnusableLines(t *testing.T) {
+	g := guard(t, "alice:"+hash2y+"\nbob:hunter2\n")
+	g.want(t, basic("alice", "secret"), "alice", nil, 1)
+	g.want(t, basic("bob", "hunter2"), "", errWrongCredentials, 1)
+	warned := func(want int, says string) {
+		t.Helper()
+		logged := g.log.String()
+		if n := strings.Count(logged, "level=WARN"); n != want || !strings.Contains(logged, says) || !strings.Contains(logged, "sited passwd FILE USER") {
+			t.Errorf("%d warnings, want %d, and %s in\n%s", n, want, says, logged)
+		}
+		if strings.Contains(logged, "hunter2") || strings.Contains(logged, "level=ERROR") {
+			t.Errorf("a password or an error is in the log:\n%s", logged)
+		}
+	}
+	warned(1, "line 2: user")
+
+	replaceFile(t, g.path, "bob:hunter2\ncarol:"+hash2y+"\nno colon\n")
+	for range 3 {
+		g.want(t, basic("alice", "secret"), "", errWrongCredentials, 1) // out, although remembered
+	}
+	g.want(t, basic("carol", "secret"), "carol", nil, 1)
+	warned(3, "line 3: no colon")
+
+	replaceFile(t, g.path, "bob:hunter2\ncarol:"+hash2y+"\nno colon\n") // a new file with the same content
+	g.want(t, basic("carol", "secret"), "carol", nil, 1)
+	warned(3, "line 3: no colon")
+
+	replaceFile(t, g.path, strings.Repeat("x\n", 300)+"dave:"+hash2y+"\n")
+	g.want(t, basic("carol", "secret"), "", errWrongCredentials, 1)
+	warned(3+maxProblems+1, "lines=200")
+
+	replaceFile(t, g.path, "this is no password file\n") // none of it can be used: the last good one stays
+	g.want(t, basic("dave", "secret"), "dave", nil, 1)
+	if logged := g.log.String(); strings.Count(logged, "level=ERROR") != 1 || !strings.Contains(logged, "no line of it can be used") {
+		t.Errorf("want one error that says so:\n%s", logged)
+	}
+}
+
 func TestNewCredentialsErrors(t *testing.T) {
 	dir := t.TempDir()
-	broken := filepath.Join(dir, "broken")
-	replaceFile(t, broken, "alice:hunter2")
+	large := filepath.Join(dir, "large")
+	replaceFile(t, large, strings.Repeat("#", 8<<20+1))
 	for path, says := range map[string]string{
 		filepath.Join(dir, "missing"): "no such file",
 		dir:                           "not a regular file",
-		broken:                        "line 1",
+		large:                         "larger than 8 MiB",
 	} {
 		_, err := newCredentials(path, slog.New(slog.DiscardHandler))
 		if err == nil || !strings.Contains(err.Error(), says) || !strings.Contains(err.Error(), path) {

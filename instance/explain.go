@@ -124,6 +124,10 @@ func (p *policy) explainRead(root *os.Root, req *protocol.Request, t *trace) int
 			t.say("%v -> 503", err)
 			return 503
 		}
+		if len(s.Command) == 0 && f.info.Mode()&0o111 == 0 {
+			t.say("script %q: %s is not executable: chmod +x it -> 502", s.Ext, f.path)
+			return 502
+		}
 		t.say("runs as a script by script %q: %s, PATH_INFO %q -> the script's status", s.Ext, command, f.pathInfo)
 		return 0
 	case f.redirect:

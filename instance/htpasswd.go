@@ -16,12 +16,41 @@ const (
 	maxBcryptCost = 16
 )
 
+// maxProblems bounds how many problems of one file are kept: a file of eight
+// million lines that is none of passwords is one mistake.
+const maxProblems = 100
+
+// passwordRemedy is what helps against any problem.
+const passwordRemedy = `set the user's password with "sited passwd FILE USER", or remove the line`
+
+// passwordProblem says why a line of an htpasswd file is not used.
+type passwordProblem struct {
+	line int
+	user string // "" when the line names none, or none that can be shown
+	what string // never holds a hash
+}
+
+func (p passwordProblem) String() string {
+	if p.user == "" {
+		return fmt.Sprintf("line %d: %s", p.line, p.what)
+	}
+	return fmt.Sprintf("line %d: user %q: %s", p.line, p.user, p.what)
+}
+
+// passwordList is what an htpasswd file says.
+type passwordList struct {
+	users    map[string][]byte // the hashes of those who can log in
+	problems []passwordProblem // in the order of lines, at most maxProblems
+	more     int               // problems that were left out
+}
+
 // parsePasswords reads an htpasswd file: a line "user:hash" for each user, lines
 // beginning with "#" and blank lines left out. Hashes are bcrypt's ($2a$, $2b$
-// or $2y$) with a cost of at most maxBcryptCost. The error names the line, the
-// user and the remedy; it never holds a hash.
-func parsePasswords(b []byte) (map[string][]byte, error) {
-	users := make(map[string][]byte)
+// or $2y$) with a cost of at most maxBcryptCost. Any other line is a problem, and
+// counts for nothing. Of a user who is there twice no line counts: nobody knows
+// which of them is meant, and one may be what should be there no more.
+func parsePasswords(b []byte) passwordList {
+	list := passwordList{users: make(map[string][]byte)}
 	lines := make(map[string]int) // where a user was found first
 	number := 0
 	for line := range bytes.Lines(b) {
@@ -32,21 +61,60 @@ func parsePasswords(b []byte) (map[string][]byte, error) {
 		}
 		name, hash, ok := bytes.Cut(line, []byte(":"))
 		if !ok {
-			return nil, fmt.Errorf(`line %d: no colon; a line is "user:hash", and "sited passwd FILE USER" writes it`, number)
+			list.problem(number, nil, errors.New(`no colon; a line is "user:hash"`))
+			continue
 		}
 		user := string(name)
 		if err := checkUser(user); err != nil {
-			return nil, fmt.Errorf(`line %d: %w; "sited passwd FILE USER" writes a right line`, number, err)
+			list.problem(number, name, err)
+			continue
 		}
 		if first, twice := lines[user]; twice {
-			return nil, fmt.Errorf("line %d: user %q is on line %d already; leave one of the two out", number, user, first)
+			delete(list.users, user)
+			list.problem(number, name, fmt.Errorf("the user is on line %d already, so that neither of the two counts", first))
+			continue
 		}
+		lines[user] = number
 		if err := checkHash(hash); err != nil {
-			return nil, fmt.Errorf(`line %d: user %q: %w; set the password anew with "sited passwd FILE USER"`, number, user, err)
+			list.problem(number, name, err)
+			continue
 		}
-		users[user], lines[user] = bytes.Clone(hash), number
+		list.users[user] = bytes.Clone(hash)
 	}
-	return users, nil
+	return list
+}
+
+func (l *passwordList) problem(line int, user []byte, what error) {
+	if len(l.problems) == maxProblems {
+		l.more++
+		return
+	}
+	l.problems = append(l.problems, passwordProblem{line, shownUser(user), what.Error()})
+}
+
+// shownUser is user as a message may name it: cut, and "" when it may be a hash
+// that stands where the user should.
+func shownUser(user []byte) string {
+	const most = 64
+	switch {
+	case bytes.HasPrefix(user, []byte("$")), bytes.HasPrefix(user, []byte("{")), !utf8.Valid(user):
+		return ""
+	case len(user) > most:
+		return strings.ToValidUTF8(string(user[:most]), "") + "…"
+	}
+	return string(user)
+}
+
+// PasswordProblems says what is wrong with the lines of an htpasswd file that
+// can't be used: "line 3: user "bob": …". At most 100 are listed; more is the
+// number of the others. The users of these lines can't log in, and all others
+// can. No hash is in what it returns.
+func PasswordProblems(content []byte) (problems []string, more int) {
+	list := parsePasswords(content)
+	for _, p := range list.problems {
+		problems = append(problems, p.String())
+	}
+	return problems, list.more
 }
 
 // checkUser says what keeps user from being a user-id of Basic authentication
@@ -58,7 +126,7 @@ func checkUser(user string) error {
 	case !utf8.ValidString(user):
 		return errors.New("the user is not UTF-8")
 	case strings.ContainsFunc(user, unicode.IsControl):
-		return fmt.Errorf("user %q has a control character", user)
+		return errors.New("the user has a control character")
 	}
 	return nil
 }

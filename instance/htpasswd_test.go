@@ -17,10 +17,11 @@ const (
 )
 
 func TestParsePasswords(t *testing.T) {
-	got, err := parsePasswords([]byte("# staff\n\nalice:" + hash2y + "\r\n \t\n  bob b:" + hash2a + "  \n#old:x\nzoë:" + hash2b))
-	if err != nil {
-		t.Fatal(err)
+	list := parsePasswords([]byte("# staff\n\nalice:" + hash2y + "\r\n \t\n  bob b:" + hash2a + "  \n#old:x\nzoë:" + hash2b))
+	if len(list.problems) > 0 || list.more > 0 {
+		t.Fatal(list.problems, list.more)
 	}
+	got := list.users
 	if names := slices.Sorted(maps.Keys(got)); !slices.Equal(names, []string{"alice", "bob b", "zoë"}) {
 		t.Errorf("users %q", names)
 	}
@@ -29,28 +30,31 @@ func TestParsePasswords(t *testing.T) {
 			t.Errorf("%s: %v", user, err)
 		}
 	}
-	if got, err := parsePasswords(nil); err != nil || len(got) != 0 {
-		t.Errorf("an empty file: %v, %v", got, err)
+	if list := parsePasswords(nil); len(list.problems) != 0 || len(list.users) != 0 {
+		t.Errorf("an empty file: %+v", list)
 	}
 }
 
-func TestParsePasswordsErrors(t *testing.T) {
+// A line that can't be used keeps nobody out but its own user.
+func TestParsePasswordsProblems(t *testing.T) {
 	const tail = "aSm7.a.LK/vYnu.sY/Zf2u8uzcMVSD59.URKRefXTCwTwkHtYrk1S"
 	for _, c := range []struct {
 		name, in string
 		says     []string
 	}{
-		{"no colon", "\n" + hash2y, []string{"line 2", "no colon", "sited passwd FILE USER"}},
+		{"no colon", "\n" + hash2y, []string{"line 2", "no colon"}},
 		{"no user", ":" + hash2y, []string{"line 1", "the user is missing"}},
 		{"control character", "al\x01ice:" + hash2y, []string{"line 1", "control character"}},
 		{"NUL", "al\x00ice:" + hash2y, []string{"line 1", "control character"}},
 		{"not UTF-8", "al\xffice:" + hash2y, []string{"line 1", "UTF-8"}},
-		{"twice", "alice:" + hash2y + "\n\nalice:" + hash2a, []string{"line 3", `"alice"`, "line 1 already"}},
-		{"MD5", "#\nbob:$apr1$m5dveaYk$5YbFmHZOQsPXRpIwxpCw30", []string{"line 2", `"bob"`, "Apache's MD5", "sited passwd FILE USER"}},
-		{"SHA-1", "bob:{SHA}6dcfXufJLW3J6S/9rRe4vUlBj5g=", []string{"line 1", `"bob"`, "SHA-1", "sited passwd FILE USER"}},
-		{"SHA-512", "bob:$6$salt$hash", []string{"SHA-512", "sited passwd FILE USER"}},
-		{"crypt", "bob:AbUijSVoksYzA", []string{"line 1", `"bob"`, "not bcrypt", "sited passwd FILE USER"}},
-		{"plain text", "bob:hunter2", []string{"line 1", `"bob"`, "not bcrypt", "sited passwd FILE USER"}},
+		{"twice", "alice:" + hash2y + "\n\nalice:" + hash2a, []string{"line 3", `"alice"`, "line 1 already", "neither"}},
+		{"hash and user swapped", hash2y + ":alice", []string{"line 1: what follows"}},
+		{"long user", strings.Repeat("x", 5000) + ":hunter2", []string{"x…"}},
+		{"MD5", "#\nbob:$apr1$m5dveaYk$5YbFmHZOQsPXRpIwxpCw30", []string{"line 2", `"bob"`, "Apache's MD5"}},
+		{"SHA-1", "bob:{SHA}6dcfXufJLW3J6S/9rRe4vUlBj5g=", []string{"line 1", `"bob"`, "SHA-1"}},
+		{"SHA-512", "bob:$6$salt$hash", []string{"SHA-512"}},
+		{"crypt", "bob:AbUijSVoksYzA", []string{"line 1", `"bob"`, "not bcrypt"}},
+		{"plain text", "bob:hunter2", []string{"line 1", `"bob"`, "not bcrypt"}},
 		{"nothing", "bob:", []string{"line 1", `"bob"`, "not bcrypt"}},
 		{"2x", "bob:$2x$04$" + tail, []string{"this variant of bcrypt"}},
 		{"cost 17", "bob:$2y$17$" + tail, []string{"line 1", `"bob"`, "cost is 17", "from 4 to 16"}},
@@ -62,21 +66,50 @@ func TestParsePasswordsErrors(t *testing.T) {
 		{"a further field", "bob:$2y$04$" + tail + ":Bob", []string{"damaged"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			users, err := parsePasswords([]byte(c.in))
-			if err == nil {
-				t.Fatalf("parsed: %v", users)
+			list := parsePasswords([]byte(c.in + "\ngood:" + hash2y))
+			if names := slices.Collect(maps.Keys(list.users)); !slices.Equal(names, []string{"good"}) || len(list.problems) != 1 {
+				t.Fatalf("users %q, problems %v", names, list.problems)
 			}
+			said := list.problems[0].String()
 			for _, s := range c.says {
-				if !strings.Contains(err.Error(), s) {
-					t.Errorf("%q does not say %q", err, s)
+				if !strings.Contains(said, s) {
+					t.Errorf("%q does not say %q", said, s)
 				}
 			}
 			for _, secret := range []string{tail[:20], "m5dveaYk", "6dcfXuf", "AbUij", "hunter2", "salt$"} {
-				if strings.Contains(err.Error(), secret) {
-					t.Errorf("%q gives a hash away", err)
+				if strings.Contains(said, secret) {
+					t.Errorf("%q gives a hash away", said)
 				}
 			}
+			if len(said) > 300 {
+				t.Errorf("%d bytes", len(said))
+			}
 		})
+	}
+}
+
+// Of a user who is there more than once no line counts, whichever is the good
+// one.
+func TestParsePasswordsTwice(t *testing.T) {
+	for in, problems := range map[string]int{
+		"a:" + hash2y + "\na:" + hash2b:                   1,
+		"a:" + hash2y + "\na:" + hash2b + "\na:" + hash2a: 2,
+		"a:{SHA}x\na:" + hash2b:                           2,
+		"a:" + hash2y + "\na:{SHA}x":                      1,
+	} {
+		if list := parsePasswords([]byte(in)); len(list.users) != 0 || len(list.problems) != problems {
+			t.Errorf("%q: users %v, problems %v; want none and %d", in, list.users, list.problems, problems)
+		}
+	}
+}
+
+func TestPasswordProblems(t *testing.T) {
+	problems, more := PasswordProblems([]byte("a:" + hash2y + "\n" + strings.Repeat("x\n", 250)))
+	if len(problems) != 100 || more != 150 || problems[0] != `line 2: no colon; a line is "user:hash"` {
+		t.Errorf("%d problems and %d more: %.200q", len(problems), more, problems)
+	}
+	if problems, more := PasswordProblems([]byte("a:" + hash2y)); len(problems) != 0 || more != 0 {
+		t.Errorf("%q, %d", problems, more)
 	}
 }
 
@@ -88,12 +121,10 @@ func FuzzParsePasswords(f *testing.F) {
 	f.Add([]byte("a:$2y$16$" + hash2y[7:] + "\nb:$2b$99$" + hash2y[7:]))
 	f.Add([]byte(":\n::\n\x00:\xff"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		users, err := parsePasswords(b)
-		if err != nil {
-			if users != nil || !strings.HasPrefix(err.Error(), "line ") {
-				t.Errorf("users %v, error %v", users, err)
-			}
-			return
+		list := parsePasswords(b)
+		users := list.users
+		if n := len(list.problems); n > maxProblems || n < maxProblems && list.more > 0 {
+			t.Errorf("%d problems and %d more", n, list.more)
 		}
 		for user, hash := range users {
 			if user == "" || strings.ContainsAny(user, ":\n\x00") {

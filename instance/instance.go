@@ -166,6 +166,13 @@ func (i *Instance) Service() *protocol.Service { return i.service }
 // Metrics are the handles of the site, which outlive the instance.
 func (i *Instance) Metrics() *metrics.Site { return i.metrics }
 
+// Problem says why the site can't do its work although it runs, or nil: its root
+// is not there. It looks at the disk.
+func (i *Instance) Problem() error {
+	_, err := i.root.get(time.Now())
+	return err
+}
+
 // Stats are live figures, for status and plan.
 type Stats struct {
 	Connections int // open, those that wait for a request included

@@ -45,11 +45,13 @@ func newPolicy(spec Spec) (*policy, error) {
 
 // protectFor returns the protect block that decides for a path and method: the
 // first that matches; nil when none does. A slash at the end of the path makes no
-// difference, so that "/a.txt/" is not asked for less than "/a.txt".
+// difference, so that "/a.txt/" is not asked for less than "/a.txt"; and a block
+// for GET is one for HEAD, which tells nearly as much and runs the same scripts.
 func (p *policy) protectFor(method, path string) *Protect {
 	for i := range p.spec.Protect {
 		r := &p.spec.Protect[i]
-		if len(r.Methods) > 0 && !slices.Contains(r.Methods, method) {
+		if len(r.Methods) > 0 && !slices.Contains(r.Methods, method) &&
+			!(method == protocol.MethodHead && slices.Contains(r.Methods, protocol.MethodGet)) {
 			continue
 		}
 		if doublestar.MatchUnvalidated(r.Glob, path) || path != "/" && doublestar.MatchUnvalidated(r.Glob, strings.TrimSuffix(path, "/")) {

@@ -105,7 +105,7 @@ func TestProtectForFirstMatchDecides(t *testing.T) {
 	}{
 		{"GET", "/a/x", 0}, {"PUT", "/a/x", 0}, {"OPTIONS", "/a", 0},
 		{"PUT", "/b/x", 1}, {"DELETE", "/", 1},
-		{"GET", "/b/x", 2}, {"HEAD", "/b/x", -1}, {"GET", "/c", -1},
+		{"GET", "/b/x", 2}, {"HEAD", "/b/x", 2}, {"GET", "/c", -1},
 	} {
 		want := (*Protect)(nil)
 		if c.want >= 0 {

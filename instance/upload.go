@@ -65,6 +65,8 @@ func uploadTarget(root *os.Root, name string) (fs.FileInfo, error) {
 		return nil, protocol.Failf(409, "not a file")
 	case err == nil:
 		return info, nil
+	case errors.Is(err, syscall.ENAMETOOLONG):
+		return nil, protocol.Failf(414, "the file system takes no name as long: %w", err)
 	case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR):
 		return nil, diskError(err)
 	}

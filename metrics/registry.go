@@ -113,7 +113,7 @@ func (r *Registry) makeFamilies() {
 	r.tunnels = r.gauge("tunnels", "CONNECT tunnels open right now.", "site")
 	r.tunnelBytes = r.counter("tunnel_bytes_total", "Bytes carried by tunnels, by direction: to_target or to_client.", "site", "direction")
 	r.tunnelRefused = r.counter("tunnel_refused_total", "CONNECT requests refused, by reason.", "site", "reason")
-	r.up = r.gauge("site_up", "1 while the site accepts requests, else 0.", "site")
+	r.up = r.gauge("site_up", "1 while the site accepts requests and its root is there, else 0.", "site")
 	r.restarts = r.counter("site_restarts_total", "Attempts to start the site again after it failed to start.", "site")
 	r.configCurrent = r.gauge("site_config_current", "1 while the site runs what its block says, 0 while a newer block was refused.", "site")
 }

@@ -70,12 +70,13 @@ func (x *Exchange) reset(c *conn, svc *Service) {
 // and Body may not. Body is for one goroutine at a time: the one that runs Serve,
 // or after it the Read of a Stream.
 type Request struct {
-	Method string // case-sensitive, as sent
-	Target string // the request-target as sent (RFC 9112, section 3.2)
-	Path   string // decoded once, canonical, always begins with "/"; "/" for CONNECT and "OPTIONS *"
-	Query  string // without the "?", as sent
-	Host   string // host[:port] from the target or the Host field; for CONNECT host:port of the tunnel's end
-	Minor  int    // the y of HTTP/1.y
+	Method  string // case-sensitive, as sent
+	Target  string // the request-target as sent (RFC 9112, section 3.2)
+	Path    string // decoded once, canonical, always begins with "/"; "/" for CONNECT and "OPTIONS *"
+	Query   string // without the "?", as sent
+	Host    string // host[:port] from the target or the Host field; for CONNECT host:port of the tunnel's end
+	Minor   int    // the y of HTTP/1.y
+	Version string // of HTTP, as sent: "1.1"; "" when that could not be read
 
 	Header Header
 	Body   io.Reader // never nil; the first Read sends 100 Continue when the client waits for it

@@ -48,6 +48,9 @@ func (s *headScan) scan(b []byte, lim *Limits) (int, *Error) {
 		case empty: // RFC 9112, section 2.2: one empty line before a request is ignored
 			s.start = nl + 1
 		case s.fields == 0:
+			if !bytes.Contains(b[s.line:nl], []byte(" HTTP/")) { // HTTP/0.9, or no HTTP at all: no more will come
+				return 0, bad(400, BadRequestLine, "request line without a version")
+			}
 			s.fields = nl + 1
 		}
 		s.line = nl + 1
@@ -123,7 +126,7 @@ func parseVersion(v string, req *Request, served Versions) *Error {
 	if len(v) != len("HTTP/1.1") || v[:5] != "HTTP/" || v[6] != '.' || !isDigits(v[5:6]) || !isDigits(v[7:8]) {
 		return bad(400, BadVersion, "malformed HTTP version")
 	}
-	req.Minor = int(v[7] - '0')
+	req.Version, req.Minor = v[5:], int(v[7]-'0')
 	switch {
 	case v == "HTTP/1.1" && served.HTTP11, v == "HTTP/1.0" && served.HTTP10:
 		return nil
@@ -185,7 +188,7 @@ func trimOWS(s string) string {
 func salvageLine(b []byte, req *Request) {
 	line, _, _ := bytes.Cut(b, []byte("\n"))
 	words := strings.Fields(salvage(strings.TrimRight(string(line[:min(len(line), maxSalvage)]), "\r")))
-	if len(words) > 0 && all(words[0], isToken) {
+	if len(words) > 1 && all(words[0], isToken) {
 		req.Method = words[0]
 		words = words[1:]
 	}

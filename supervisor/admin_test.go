@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestAdminEndpoints(t *testing.T) {
@@ -168,5 +170,30 @@ func TestClientTarget(t *testing.T) {
 		if got := (Client{netip.MustParseAddrPort(from)}).target().String(); got != want {
 			t.Errorf("%s: %s, want %s", from, got, want)
 		}
+	}
+}
+
+// A site whose root is not there answers 503, and is not up: monitors see it, and
+// see it mended.
+func TestRootIsMissing(t *testing.T) {
+	var a int
+	r := run(t, func(r *rig) []string {
+		a = r.port()
+		return []string{r.site("a", a, "A"), r.site("b", r.port(), "B")}
+	}, func(o *Options) { o.PollEvery = 10 * time.Millisecond })
+	root := func() string { s, _ := r.siteStatus("a"); return s.Root }()
+	away := root + ".away"
+	must(t, os.Rename(root, away))
+	r.wait("noticed", func() bool { s, _ := r.siteStatus("a"); return s.Problem != "" })
+	r.wantMetric(0, "sited_site_up", "site", "a")
+	r.wantMetric(1, "sited_site_up", "site", "b")
+	if code, body := r.ask("GET", "/readyz"); code != 503 || !strings.Contains(body, "a: the site's root is not there") {
+		t.Errorf("readyz: %d %s", code, body)
+	}
+	must(t, os.Rename(away, root))
+	r.wait("mended", func() bool { s, _ := r.siteStatus("a"); return s.Problem == "" })
+	r.wantMetric(1, "sited_site_up", "site", "a")
+	if got := r.get(a); got != "A" {
+		t.Errorf("got %q", got)
 	}
 }

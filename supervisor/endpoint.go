@@ -20,6 +20,8 @@ type generation struct {
 	spec   instance.Spec
 	inst   *instance.Instance
 	svc    *protocol.Service
+
+	problem string // why it can't do its work, as far as is known; "" for none
 }
 
 // endpoint is a listening socket. It belongs to the supervisor and not to a

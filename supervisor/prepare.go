@@ -91,7 +91,9 @@ func (s *Supervisor) newGeneration(spec instance.Spec) (gen *generation, err err
 	if err != nil {
 		return nil, err
 	}
-	return &generation{spec: spec, inst: inst, svc: inst.Service()}, nil
+	gen = &generation{spec: spec, inst: inst, svc: inst.Service()}
+	gen.problem = gen.ask()
+	return gen, nil
 }
 
 // release ends a generation that never served; nil is allowed.

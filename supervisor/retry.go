@@ -47,8 +47,10 @@ func (s *Supervisor) due(name string, try int) []*change {
 		}
 		wanted = append(wanted, *st.pending)
 		st.on(retried)
-		st.restarts++
-		st.metrics.Restarts.Inc()
+		if st.current == nil { // else the last good generation goes on
+			st.restarts++
+			st.metrics.Restarts.Inc()
+		}
 	}
 	var changes []*change
 	for _, step := range Plan(running, wanted) {

@@ -67,13 +67,21 @@ func (st *site) on(e event) {
 // show sets the gauges.
 func (st *site) show() {
 	st.metrics.Up.Set(0)
-	if st.state == Serving {
+	if st.state == Serving && st.problem() == "" {
 		st.metrics.Up.Set(1)
 	}
 	st.metrics.ConfigCurrent.Set(0)
 	if st.isCurrent() {
 		st.metrics.ConfigCurrent.Set(1)
 	}
+}
+
+// problem says why the site can't do its work although it serves; "" for none.
+func (st *site) problem() string {
+	if st.current == nil {
+		return ""
+	}
+	return st.current.problem
 }
 
 // isCurrent reports whether what the newest block says is in force.

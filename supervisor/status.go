@@ -64,8 +64,9 @@ type SiteStatus struct {
 	Since         time.Time `json:"since"`
 	Generation    int       `json:"generation"` // 0: none has served yet
 	ConfigCurrent bool      `json:"config_current"`
-	Reason        string    `json:"reason,omitempty"` // why it doesn't run what its newest block says
-	Restarts      int       `json:"restarts"`         // attempts to start it again
+	Reason        string    `json:"reason,omitempty"`  // why it doesn't run what its newest block says
+	Problem       string    `json:"problem,omitempty"` // why it answers 503 although it serves
+	Restarts      int       `json:"restarts"`          // attempts to start it again
 	Live
 }
 
@@ -80,7 +81,11 @@ func (s *Status) NotReady() []string {
 		switch site.State {
 		case Preparing, Backoff, Failed:
 			lines = append(lines, fmt.Sprintf("%s: %s: %s", site.Name, site.State, cmp.Or(site.Reason, "not serving yet")))
-		case Serving, Draining, Stopped:
+		case Serving:
+			if site.Problem != "" {
+				lines = append(lines, fmt.Sprintf("%s: %s", site.Name, site.Problem))
+			}
+		case Draining, Stopped:
 		}
 	}
 	return lines
@@ -106,14 +111,19 @@ func (s *Status) Text() string {
 		if site.State == Serving && !site.ConfigCurrent {
 			state += " (last good)"
 		}
+		if site.Problem != "" {
+			state += " (503)"
+		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%s\n", site.Name, site.Addr, state,
 			site.Since.Format(time.DateTime), site.Generation, site.Connections, site.InFlight, site.Tunnels,
 			site.Processes, site.Restarts, site.Root)
 	}
 	_ = w.Flush() // into memory
 	for _, site := range s.Sites {
-		if site.Reason != "" {
-			fmt.Fprintf(&b, "\n%s: %s", site.Name, site.Reason)
+		for _, why := range []string{site.Reason, site.Problem} {
+			if why != "" {
+				fmt.Fprintf(&b, "\n%s: %s", site.Name, why)
+			}
 		}
 	}
 	return strings.TrimRight(b.String(), "\n") + "\n"
@@ -137,7 +147,7 @@ func (s *Supervisor) status() *Status {
 func (st *site) status() SiteStatus {
 	out := SiteStatus{
 		Name: st.name, State: st.state, Since: st.since, ConfigCurrent: st.isCurrent(),
-		Reason: st.reason, Restarts: st.restarts, Generation: st.count, Live: st.live(),
+		Reason: st.reason, Problem: st.problem(), Restarts: st.restarts, Generation: st.count, Live: st.live(),
 	}
 	spec := st.pending
 	switch {

@@ -208,6 +208,7 @@ func (s *Supervisor) first(cfg *config.Config) {
 	s.logReport(report)
 	s.opts.Notify(daemon.SdNotifyReady)
 	s.opts.Ready(*status)
+	s.work.Go(func() { s.watchHealth(s.life) })
 	if s.opts.Watch {
 		w := newWatcher(s.opts.File, s.opts.PollEvery, s.log, s.watched, s.fileChanged)
 		s.work.Go(func() { w.run(s.life) })

@@ -38,28 +38,34 @@ func (a *asking) client(e *env, args []string) (supervisor.Client, error) {
 		}
 		return supervisor.Client{Addr: addr}, nil
 	}
-	return supervisor.Client{Addr: config.Load(file(args), e.lookup).Admin.Addr}, nil
+	cfg := config.Load(file(args), e.lookup)
+	if !cfg.AdminKnown() {
+		writeDiagnostics(e.stderr, cfg)
+		return supervisor.Client{}, fmt.Errorf("%s does not tell where the admin endpoint is, as it can't be read: name it with --admin ip:port", cfg.Path)
+	}
+	return supervisor.Client{Addr: cfg.Admin.Addr}, nil
 }
 
 func (a *asking) context() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.Background(), a.timeout)
 }
 
-// sameFile makes sure that the running sited is about the file that was named.
-func sameFile(ctx context.Context, c supervisor.Client, args []string) error {
-	if len(args) == 0 {
+// sameFile makes sure that the running sited is about the file that was named:
+// the one in this folder, unless only an address was.
+func (a *asking) sameFile(ctx context.Context, c supervisor.Client, args []string) error {
+	if len(args) == 0 && a.admin != "" {
 		return nil
 	}
 	status, err := c.Status(ctx)
 	if err != nil {
 		return err
 	}
-	asked, err := filepath.Abs(args[0])
+	asked, err := filepath.Abs(file(args))
 	if err != nil {
 		return err
 	}
 	if asked != status.Config.Path {
-		return fmt.Errorf("the sited at %s serves %s, not %s", c.Addr, status.Config.Path, asked)
+		return fmt.Errorf("the sited at %s serves %s, not %s; to ask it all the same, use --admin %s", c.Addr, status.Config.Path, asked, c.Addr)
 	}
 	return nil
 }
@@ -119,7 +125,7 @@ func (a *asking) report(e *env, args []string, ask func(supervisor.Client, conte
 	}
 	ctx, cancel := a.context()
 	defer cancel()
-	if err := sameFile(ctx, c, args); err != nil {
+	if err := a.sameFile(ctx, c, args); err != nil {
 		return err
 	}
 	r, err := ask(c, ctx)
@@ -155,7 +161,7 @@ Exit status: 0 when every site that ought to serve does, 2 when one doesn't,
 			}
 			ctx, cancel := a.context()
 			defer cancel()
-			if err := sameFile(ctx, c, args); err != nil {
+			if err := a.sameFile(ctx, c, args); err != nil {
 				return err
 			}
 			s, err := c.Status(ctx)

@@ -297,3 +297,35 @@ func TestPasswd(t *testing.T) {
 		t.Errorf("something was changed: %q", f.names("."))
 	}
 }
+
+// What asks a running sited finds it also while its file can't be parsed, and does
+// not ask another one when the file is not there.
+func TestAskWithBrokenFile(t *testing.T) {
+	t.Parallel()
+	f := newFolder(t, "one")
+	const config = "admin {\n  @admin\n}\nsite \"one\" {\n  @one\n  root = \"one\"\n}\n"
+	f.write("one/index.html", "one")
+	f.config(config)
+	p := f.run("--watch=false")
+	f.config(config + "site \"two\" {")
+	if r := f.sited("", "status"); r.status != 0 || !strings.Contains(r.stdout, "one") {
+		t.Errorf("status: %+v", r)
+	}
+	if r := f.sited("", "reload"); r.status != 1 || !strings.Contains(r.stdout, "Unclosed configuration block") {
+		t.Errorf("reload: %+v", r)
+	}
+	if err := os.Remove(f.path("sites.hcl")); err != nil {
+		t.Fatal(err)
+	}
+	if r := f.sited("", "status"); r.status != 1 || !strings.Contains(r.stderr, "--admin") || !strings.Contains(r.stderr, "no such file") {
+		t.Errorf("status without a file: %+v", r)
+	}
+	if r := f.sited("", "status", "--admin", f.addr("admin")); r.status != 0 {
+		t.Errorf("status by address: %+v", r)
+	}
+	f.config(config)
+	if r := f.sited("", "status"); r.status != 0 {
+		t.Errorf("status of the mended file: %+v", r)
+	}
+	p.stop()
+}

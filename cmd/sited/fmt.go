@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/google/renameio/v2"
 	"github.com/hashicorp/hcl/v2"
 	"github.com/spf13/cobra"
 
@@ -68,29 +67,25 @@ func hclFiles(name string) ([]string, error) {
 	return filepath.Glob(filepath.Join(name, "*.hcl"))
 }
 
-// formatFile reports whether the file's style was not canonical. A link stays a
-// link; the file it leads to is replaced as a whole.
+// formatFile reports whether the file's style was not canonical.
 func formatFile(e *env, name string, write bool) (changed bool, err error) {
-	target, err := filepath.EvalSymlinks(name)
-	if err != nil {
-		return false, err
-	}
-	before, err := os.ReadFile(target)
-	if err != nil {
-		return false, err
-	}
-	after, diags := config.Format(before, name)
-	if diags.HasErrors() {
-		return false, notParsed(e, name, before, diags)
-	}
-	if bytes.Equal(before, after) {
-		return false, nil
-	}
-	fmt.Fprintln(e.stdout, name)
-	if !write {
-		return true, nil
-	}
-	return true, renameio.WriteFile(target, after, 0o644, renameio.WithExistingPermissions())
+	err = replaceFile(name, 0o644, func(before []byte) ([]byte, error) {
+		if before == nil {
+			return nil, fmt.Errorf("there is no file %s", name)
+		}
+		after, diags := config.Format(before, name)
+		if diags.HasErrors() {
+			return nil, notParsed(e, name, before, diags)
+		}
+		if changed = !bytes.Equal(before, after); changed {
+			fmt.Fprintln(e.stdout, name)
+		}
+		if !changed || !write {
+			return nil, nil
+		}
+		return after, nil
+	})
+	return changed, err
 }
 
 func formatStream(e *env) error {

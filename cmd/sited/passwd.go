@@ -5,11 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"strings"
 
-	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 	"golang.org/x/crypto/bcrypt"
 	"golang.org/x/term"
@@ -32,21 +30,20 @@ first line of standard input. A running sited takes the change in by itself.`,
 			if err := checkUser(user); err != nil {
 				return err
 			}
-			before, err := os.ReadFile(name)
-			if err != nil && (!errors.Is(err, fs.ErrNotExist) || remove) {
-				return err
-			}
 			hash := ""
 			if !remove {
+				var err error
 				if hash, err = askPassword(e, user); err != nil {
 					return err
 				}
 			}
-			after, had := setUser(string(before), user, hash)
-			if remove && !had {
-				return fmt.Errorf("%s: there is no user %q", name, user)
-			}
-			return renameio.WriteFile(name, []byte(after), 0o640, renameio.WithExistingPermissions())
+			return replaceFile(name, 0o640, func(before []byte) ([]byte, error) {
+				after, had := setUser(string(before), user, hash)
+				if remove && !had {
+					return nil, fmt.Errorf("%s: there is no user %q", name, user)
+				}
+				return []byte(after), nil
+			})
 		},
 	}
 	cmd.Flags().BoolVar(&remove, "delete", false, "delete the user instead")

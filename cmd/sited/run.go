@@ -109,12 +109,21 @@ func newLogger(w io.Writer, format, level string) (*slog.Logger, error) {
 	}
 	switch format {
 	case "json":
+		opts.ReplaceAttr = readableDuration
 		return slog.New(slog.NewJSONHandler(w, &opts)), nil
 	case "text":
 		opts.ReplaceAttr = shortTime
 		return slog.New(slog.NewTextHandler(w, &opts)), nil
 	}
 	return nil, fmt.Errorf("--log-format %q: it is text, json or auto", format)
+}
+
+// readableDuration writes 1.5s, not 1500000000.
+func readableDuration(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		return slog.String(a.Key, a.Value.Duration().String())
+	}
+	return a
 }
 
 // shortTime leaves the date out: a person at a terminal knows it.
@@ -148,8 +157,10 @@ func printServing(out io.Writer, status *supervisor.Status) {
 	}
 	w.Flush()
 	for _, site := range status.Sites {
-		if site.Reason != "" {
-			fmt.Fprintf(out, "%s: %s\n", site.Name, site.Reason)
+		for _, why := range []string{site.Reason, site.Problem} {
+			if why != "" {
+				fmt.Fprintf(out, "%s: %s\n", site.Name, why)
+			}
 		}
 	}
 }

@@ -168,7 +168,7 @@ func unknownArgument(name string, in shape) string {
 	if slices.Contains(in.siteOnly, name) {
 		return what + fmt.Sprintf(" Each site says its own %s.", name)
 	}
-	if suggestion := didYouMean(name, in.args); suggestion != "" {
+	if suggestion := didYouMean(nearest(name, in.args)); suggestion != "" {
 		return what + suggestion
 	}
 	if slices.ContainsFunc(in.blocks, func(s shape) bool { return s.name == name }) {
@@ -197,7 +197,7 @@ func unknownBlock(name string, in shape) string {
 	if slices.Contains(in.args, name) {
 		return what + fmt.Sprintf(` %s is an argument: write %s = ….`, name, name)
 	}
-	if suggestion := didYouMean(name, names); suggestion != "" {
+	if suggestion := didYouMean(nearest(name, names)); suggestion != "" {
 		return what + suggestion
 	}
 	if home := homeOf(name, shape.blockNames); home != "" {

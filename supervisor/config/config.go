@@ -33,11 +33,12 @@ type Config struct {
 	Files   []File          // every file that was read, or that could not be, sorted by path
 	Diags   hcl.Diagnostics // errors and warnings, in file order
 
-	fatal   bool
-	sources map[string]*hcl.File // by the name diagnostics use
-	located []located            // of Diags, one each
-	origin  map[string]string    // site label -> absolute path of the file it is in
-	broken  []string             // absolute paths of config files that could not be read or parsed
+	fatal     bool
+	adminSeen bool                 // there is an admin block, in a file that is broken perhaps
+	sources   map[string]*hcl.File // by the name diagnostics use
+	located   []located            // of Diags, one each
+	origin    map[string]string    // site label -> absolute path of the file it is in
+	broken    []string             // absolute paths of config files that could not be read or parsed
 }
 
 // Admin is what the admin block says.
@@ -75,6 +76,7 @@ type edge struct {
 func load(path string, os edge) *Config {
 	l := newLoader(path, os)
 	l.readFiles()
+	l.findLost()
 	l.evalContext()
 	l.checkTopLevel()
 	l.checkAnySite()
@@ -117,6 +119,11 @@ func (c *Config) Hash() string {
 // or what all sites share may be in a file that could not be read or parsed.
 // Sites is empty then.
 func (c *Config) Fatal() bool { return c.fatal }
+
+// AdminKnown reports whether Admin can be relied on: it is what an admin block
+// says, or the default because there is none. It is not known when a file that
+// can't be read may hold the block.
+func (c *Config) AdminKnown() bool { return c.adminSeen || len(c.broken) == 0 }
 
 // HasErrors reports whether Diags has an error.
 func (c *Config) HasErrors() bool { return c.Diags.HasErrors() }

@@ -215,7 +215,7 @@ func TestDiagnosticsAsData(t *testing.T) {
 		Detail: `"get" is not a method that can be given here. Did you mean "GET"? It is one of: GET, HEAD, POST, PUT, DELETE, OPTIONS, CONNECT, PATCH.`,
 		Text: `Error: Unknown method
 
-  on sites.hcl line 5, in site "a":
+  on sites.hcl line 5, column 21, in site "a":
    5:   methods = ["GET", "get"]
                           ^^^^^
 
@@ -316,10 +316,19 @@ func TestNearest(t *testing.T) {
 			t.Errorf("nearest(%.20q) = %q, want %q", given, got, want)
 		}
 	}
+	values := append(siteMethods(), "json", "combined")
+	for given, want := range map[string]string{
+		"get": "GET", "GTE": "GET", "PSOT": "POST", "PATHC": "PATCH", "DELTE": "DELETE", "DLETE": "DELETE", "OPTONS": "OPTIONS",
+		"jsn": "json", "combind": "combined", "FETCH": "", "PURGE": "", "LINK": "", "MOVE": "", "COPY": "", "LOCK": "", "SEARCH": "", "text": "",
+	} {
+		if got := nearestValue(given, values); got != want {
+			t.Errorf("nearestValue(%q) = %q, want %q", given, got, want)
+		}
+	}
 	for _, test := range []struct {
 		a, b string
 		want int
-	}{{"", "", 0}, {"abc", "", 3}, {"", "abc", 3}, {"kitten", "sitting", 3}, {"flaw", "lawn", 2}} {
+	}{{"GTE", "GET", 1}, {"abcd", "badc", 2}, {"", "", 0}, {"abc", "", 3}, {"", "abc", 3}, {"kitten", "sitting", 3}, {"flaw", "lawn", 2}} {
 		if got := distance(test.a, test.b); got != test.want {
 			t.Errorf("distance(%q, %q) = %d, want %d", test.a, test.b, got, test.want)
 		}

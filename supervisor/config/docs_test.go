@@ -31,7 +31,7 @@ func readReference(t *testing.T) string {
 func exampleFolder(t *testing.T) string {
 	t.Helper()
 	return write(t, map[string]string{
-		"users.htpasswd":          "alice:x\n",
+		"users.htpasswd":          "alice:$2y$05$aSm7.a.LK/vYnu.sY/Zf2u8uzcMVSD59.URKRefXTCwTwkHtYrk1S\n",
 		"ports.json":              `{"app": 8080}`,
 		"sites/app/index.html":    "",
 		"sites/busy/index.html":   "",

@@ -28,8 +28,11 @@ type loader struct {
 
 	language shape
 	sites    []*site
-	tainted  []hcl.Range // expressions that could not be known because of an error elsewhere
-	seen     map[seenKey]bool
+	tainted  []hcl.Range // what could not be known because of an error elsewhere
+	lost     lost
+
+	badPasswords map[string]string // what is wrong with a password file, by its path
+	seen         map[seenKey]bool
 }
 
 // located is a diagnostic and what Diagnostic tells of its place.
@@ -39,6 +42,10 @@ type located struct {
 	site string // "" outside of all site blocks
 }
 
+// lost is what may be in files that can't be read or parsed. What is missing
+// elsewhere because of that is not reported: it would go with the error itself.
+type lost struct{ defaults, locals bool }
+
 type seenKey struct {
 	at              hcl.Range
 	summary, detail string
@@ -47,11 +54,14 @@ type seenKey struct {
 func newLoader(path string, os edge) *loader {
 	abs, err := filepath.Abs(path)
 	l := &loader{
-		edge:     os,
-		name:     filepath.Clean(path),
-		read:     map[string]*content{},
-		order:    map[string]int{},
-		seen:     map[seenKey]bool{},
+		edge:  os,
+		name:  filepath.Clean(path),
+		read:  map[string]*content{},
+		order: map[string]int{},
+		seen:  map[seenKey]bool{},
+
+		badPasswords: map[string]string{},
+
 		language: language(),
 		cfg: &Config{
 			Path:    abs,
@@ -119,7 +129,9 @@ func (l *loader) finish() *Config {
 	}
 	for _, at := range l.tainted {
 		if f := l.fileAt(at); f != nil {
-			refused[f.siteAt(at)] = true
+			label := f.siteAt(at)
+			refused[label] = true
+			c.fatal = c.fatal || label == ""
 		}
 	}
 	l.holdBroken(refused)
@@ -141,11 +153,10 @@ func (l *loader) finish() *Config {
 // holdBroken takes the sites of the files that could not be parsed for refused,
 // and decides whether such a file holds back everything.
 func (l *loader) holdBroken(refused map[string]bool) {
-	parsed, haveDefaults := 0, false
+	parsed, haveDefaults := 0, l.haveDefaults()
 	for _, f := range l.files {
 		if !f.broken {
 			parsed++
-			haveDefaults = haveDefaults || len(f.blocks(blockDefaults)) > 0
 		}
 	}
 	for _, f := range l.files {
@@ -166,6 +177,19 @@ func (l *loader) holdBroken(refused map[string]bool) {
 	if parsed == 0 {
 		l.cfg.fatal = true
 	}
+}
+
+// findLost finds out what may be in the files that could not be parsed.
+func (l *loader) findLost() {
+	for _, f := range l.files {
+		l.lost.defaults = l.lost.defaults || f.broken && (f.unreadable || f.defaults)
+		l.lost.locals = l.lost.locals || f.broken && (f.unreadable || f.locals)
+	}
+	l.lost.defaults = l.lost.defaults && !l.haveDefaults()
+}
+
+func (l *loader) haveDefaults() bool {
+	return slices.ContainsFunc(l.files, func(f *configFile) bool { return len(f.blocks(blockDefaults)) > 0 })
 }
 
 func (l *loader) fileAt(at hcl.Range) *configFile {

@@ -145,19 +145,25 @@ func (w *localWalk) failCycle(cycle []string) {
 		strings.Join(cycle, " -> local."))
 }
 
-// addEval takes in what evaluation had to say about e.
+// addEval takes in what evaluation had to say about e. A local that may be in a
+// file that can't be parsed is no error of its own.
 func (l *loader) addEval(e hcl.Expression, diags hcl.Diagnostics) {
 	for _, d := range diags {
-		l.nameLocal(e, d)
+		if l.nameLocal(e, d) && l.lost.locals {
+			l.tainted = append(l.tainted, *d.Subject)
+			continue
+		}
 		l.add(d)
 	}
 }
 
-// nameLocal makes a clearer error of a mention of a local that is not there.
-func (l *loader) nameLocal(e hcl.Expression, d *hcl.Diagnostic) {
+// nameLocal makes a clearer error of a mention of a local that is not there, and
+// reports whether d is one.
+func (l *loader) nameLocal(e hcl.Expression, d *hcl.Diagnostic) bool {
 	if d.Subject == nil {
-		return
+		return false
 	}
+	named := false
 	for _, t := range e.Variables() {
 		if t.RootName() != localRoot || !t.SourceRange().ContainsPos(d.Subject.Start) {
 			continue
@@ -167,9 +173,11 @@ func (l *loader) nameLocal(e hcl.Expression, d *hcl.Diagnostic) {
 			continue
 		}
 		d.Summary = "Unknown local"
-		d.Detail = "No locals block gives a value to " + name + "." + didYouMean(name, l.locals)
+		d.Detail = "No locals block gives a value to " + name + "." + didYouMean(nearest(name, l.locals))
 		d.Subject = &at
+		named = true
 	}
+	return named
 }
 
 // inOrder lists arguments as they are written.

@@ -27,7 +27,7 @@ func renderText(d *hcl.Diagnostic, files map[string]*hcl.File, width int, color 
 	fmt.Fprintf(&b, "%s%s%s: %s\n\n", start, severity, end, d.Summary)
 	if at := d.Subject; at != nil {
 		file := files[at.Filename]
-		fmt.Fprintf(&b, "  on %s line %d%s:\n", at.Filename, at.Start.Line, inBlock(file, at.Start.Byte))
+		fmt.Fprintf(&b, "  on %s line %d, column %d%s:\n", at.Filename, at.Start.Line, at.Start.Column, inBlock(file, at.Start.Byte))
 		if line, marks := snippet(file, *at, width-6); line != "" {
 			fmt.Fprintf(&b, "%4d: %s\n      %s%s%s\n", at.Start.Line, line, start, marks, end)
 		}

@@ -188,9 +188,30 @@ func (l *loader) checkAnySite() {
 func (l *loader) admin() {
 	for _, f := range l.files {
 		for _, b := range f.blocks(blockAdmin) {
+			l.cfg.adminSeen = true
 			l.contents(b.Body, l.shapeOf(blockAdmin))
 			decode(l, b.Body, adminArgs(), &l.cfg.Admin, "", said{})
 		}
+		if f.broken && f.body != nil {
+			l.brokenAdmin(f)
+		}
+	}
+}
+
+// brokenAdmin reads the admin block of a file that can't be parsed, as far as it
+// goes: nothing of the file counts, but who asks a running sited about it must know
+// where that is.
+func (l *loader) brokenAdmin(f *configFile) {
+	for _, b := range f.body.Blocks {
+		if b.Type != blockAdmin {
+			continue
+		}
+		found, before := l.cfg.Admin, len(l.diags)
+		decode(l, b.Body, adminArgs(), &found, "", said{})
+		if len(l.diags) == before {
+			l.cfg.Admin, l.cfg.adminSeen = found, true
+		}
+		l.diags = l.diags[:before]
 	}
 }
 

@@ -43,6 +43,8 @@ type configFile struct {
 	unreadable bool     // not even read
 	labels     []string // of a broken file: the sites that can be recognised in it
 	shared     bool     // of a broken file: it has blocks that all sites depend on
+	defaults   bool     // of a broken file: it has or may have defaults
+	locals     bool     // of a broken file: it has locals
 }
 
 // content reads a file once, however often it is asked for.
@@ -210,15 +212,17 @@ func briefly(diags hcl.Diagnostics) hcl.Diagnostics {
 
 // header finds the lines that begin a block at the top level. It goes by lines,
 // because a forgotten quote makes the rest of the file a string to the lexer.
-var header = regexp.MustCompile(`(?m)^[ \t]*(site|admin|defaults)\b[ \t]*(?:"?([A-Za-z0-9][A-Za-z0-9._-]*)|\{)`)
+var header = regexp.MustCompile(`(?m)^[ \t]*(site|admin|defaults|locals)\b[ \t]*(?:"?([A-Za-z0-9][A-Za-z0-9._-]*)|\{)`)
 
 // recognise finds out what a file that can't be parsed is about.
 func (f *configFile) recognise(src []byte) {
 	for _, m := range header.FindAllSubmatch(src, -1) {
-		if label := string(m[2]); string(m[1]) == blockSite {
+		kind, label := string(m[1]), string(m[2])
+		switch {
+		case kind == blockSite:
 			f.labels = append(f.labels, label)
-		} else if label == "" {
-			f.shared = true
+		case label == "":
+			f.found(kind)
 		}
 	}
 	if f.body == nil {
@@ -226,15 +230,23 @@ func (f *configFile) recognise(src []byte) {
 	}
 	for _, b := range f.body.Blocks {
 		switch {
-		case b.Type == blockSite && len(b.Labels) > 0:
+		case b.Type != blockSite:
+			f.found(b.Type)
+		case len(b.Labels) > 0:
 			f.labels = append(f.labels, b.Labels[0])
-		case b.Type != blockSite && b.Type != blockLocals:
-			f.shared = true
 		}
 	}
 	f.labels = slices.DeleteFunc(f.labels, func(s string) bool { return s == "" })
 	slices.Sort(f.labels)
 	f.labels = slices.Compact(f.labels)
+}
+
+// found takes down a block that is no site; one that nobody knows may be meant to
+// be defaults.
+func (f *configFile) found(kind string) {
+	f.locals = f.locals || kind == blockLocals
+	f.shared = f.shared || kind != blockLocals
+	f.defaults = f.defaults || kind != blockLocals && kind != blockAdmin
 }
 
 func fileStart(name string) hcl.Range {

@@ -11,6 +11,8 @@ import (
 	"github.com/bmatcuk/doublestar/v4"
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
+
+	"sited/instance"
 )
 
 // checkSite checks what needs more than one argument of a site, and what is on
@@ -26,14 +28,20 @@ func (l *loader) checkSite(s *site) {
 		{"port", "the port to listen on: port = 8080."},
 		{"root", `the folder to serve: root = "sites/app".`},
 	} {
-		if s.given[need.arg] == nil && !misspelt(s.block.Body, l.shapeOf(blockSite).args, need.arg) {
+		switch {
+		case s.given[need.arg] != nil, misspelt(s.block.Body, l.shapeOf(blockSite).args, need.arg):
+		case l.lost.defaults && !slices.Contains(l.shapeOf(blockDefaults).siteOnly, need.arg):
+			l.tainted = append(l.tainted, s.block.LabelRanges[0])
+		default:
 			l.fail(s.block.LabelRanges[0], MissingArgument, "A site needs %s, %s", need.arg, need.remedy)
 		}
 	}
 	l.checkRoot(s)
 	l.checkPasswords(s)
-	l.checkUploads(s)
-	l.checkConnect(s)
+	if !l.lost.defaults {
+		l.checkUploads(s)
+		l.checkConnect(s)
+	}
 	l.checkScripts(s)
 }
 
@@ -84,6 +92,10 @@ func (l *loader) checkRoot(s *site) {
 
 func (l *loader) checkPasswords(s *site) {
 	e := s.given["passwords"]
+	if e == nil && l.lost.defaults && len(s.spec.Protect) > 0 {
+		l.tainted = append(l.tainted, s.block.LabelRanges[0])
+		return
+	}
 	if e == nil {
 		for i := range s.spec.Protect[:min(1, len(s.spec.Protect))] {
 			at := s.protects[i]
@@ -98,13 +110,40 @@ func (l *loader) checkPasswords(s *site) {
 	if s.spec.Passwords == "" {
 		return // reported
 	}
-	if len(s.spec.Protect) == 0 && s.has(e.Range()) {
+	if len(s.spec.Protect) == 0 && s.has(e.Range()) && !l.lost.defaults {
 		l.warn(e.Range(), "Nothing protected", `The site has passwords, but no protect block asks for them: everything is open. Add protect "/**" {}.`)
 	}
-	if _, err := l.content(s.spec.Passwords, KindPasswords); err != nil {
+	content, err := l.content(s.spec.Passwords, KindPasswords)
+	if err != nil {
 		l.fail(e.Range(), "Unreadable password file", "%s can't be read: %v. Make it with `sited passwd %s alice`, for a user alice.",
 			s.spec.Passwords, err, s.spec.Passwords)
+		return
 	}
+	problems, known := l.badPasswords[s.spec.Passwords]
+	if !known {
+		problems = passwordProblems(content)
+		l.badPasswords[s.spec.Passwords] = problems
+	}
+	if problems != "" {
+		l.warn(e.Range(), "Unusable passwords",
+			"The users of these lines can't log in; all others can.\n%sSet a user's password with `sited passwd %s USER`, or remove the line.",
+			problems, s.spec.Passwords)
+	}
+}
+
+// passwordProblems lists the first few lines of a password file that can't be
+// used, a line for each.
+func passwordProblems(content []byte) string {
+	const most = 5
+	problems, more := instance.PasswordProblems(content)
+	var b strings.Builder
+	for _, p := range problems[:min(most, len(problems))] {
+		fmt.Fprintf(&b, "- %s\n", p)
+	}
+	if n := len(problems) - most + more; n > 0 {
+		fmt.Fprintf(&b, "- and %d more\n", n)
+	}
+	return b.String()
 }
 
 // checkUploads warns of uploads and deletions that anybody may do in most places

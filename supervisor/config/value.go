@@ -254,6 +254,6 @@ func (l *loader) oneOf(s string, at hcl.Range, what string, names []string) bool
 		return true
 	}
 	l.fail(at, "Unknown "+what, "%s is not a %s that can be given here.%s It is one of: %s.",
-		quote(s), what, didYouMean(s, names), strings.Join(names, ", "))
+		quote(s), what, didYouMean(nearestValue(s, names)), strings.Join(names, ", "))
 	return false
 }
