@@ -46,8 +46,34 @@ func (a *asking) client(e *env, args []string) (supervisor.Client, error) {
 	return supervisor.Client{Addr: cfg.Admin.Addr}, nil
 }
 
-func (a *asking) context() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.Background(), a.timeout)
+// reach finds the running sited, makes sure that it is about the file that was
+// named, and calls ask with the time there is for it.
+func (a *asking) reach(e *env, args []string, ask func(context.Context, supervisor.Client) error) error {
+	c, err := a.client(e, args)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), a.timeout)
+	defer cancel()
+	if err := a.sameFile(ctx, c, args); err != nil {
+		return err
+	}
+	return ask(ctx, c)
+}
+
+// answer prints what came back, as JSON or as text, and turns it into an exit
+// status.
+func (a *asking) answer(e *env, value any, text string, status int) error {
+	var err error
+	if a.json {
+		err = printJSON(e.stdout, value)
+	} else {
+		_, err = fmt.Fprint(e.stdout, text)
+	}
+	if err == nil && status != 0 {
+		return exit(status)
+	}
+	return err
 }
 
 // sameFile makes sure that the running sited is about the file that was named:
@@ -117,30 +143,15 @@ Exit status: 0 when all of the file is in force, 1 when something was refused.`,
 	return cmd
 }
 
-// report asks for a report, prints it, and turns it into an exit status.
+// report asks for a report and prints it.
 func (a *asking) report(e *env, args []string, ask func(supervisor.Client, context.Context) (*supervisor.Report, error), status func(*supervisor.Report) int) error {
-	c, err := a.client(e, args)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := a.context()
-	defer cancel()
-	if err := a.sameFile(ctx, c, args); err != nil {
-		return err
-	}
-	r, err := ask(c, ctx)
-	if err != nil {
-		return err
-	}
-	if a.json {
-		err = printJSON(e.stdout, r)
-	} else {
-		_, err = fmt.Fprint(e.stdout, r.Text())
-	}
-	if err == nil && status(r) != 0 {
-		return exit(status(r))
-	}
-	return err
+	return a.reach(e, args, func(ctx context.Context, c supervisor.Client) error {
+		r, err := ask(c, ctx)
+		if err != nil {
+			return err
+		}
+		return a.answer(e, r, r.Text(), status(r))
+	})
 }
 
 func statusCommand(e *env) *cobra.Command {
@@ -155,28 +166,17 @@ Exit status: 0 when every site that ought to serve does, 2 when one doesn't,
 1 when no sited answers.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			c, err := a.client(e, args)
-			if err != nil {
-				return err
-			}
-			ctx, cancel := a.context()
-			defer cancel()
-			if err := a.sameFile(ctx, c, args); err != nil {
-				return err
-			}
-			s, err := c.Status(ctx)
-			if err != nil {
-				return err
-			}
-			if a.json {
-				err = printJSON(e.stdout, s)
-			} else {
-				_, err = fmt.Fprint(e.stdout, s.Text())
-			}
-			if err == nil && len(s.NotReady()) > 0 {
-				return exit(2)
-			}
-			return err
+			return a.reach(e, args, func(ctx context.Context, c supervisor.Client) error {
+				s, err := c.Status(ctx)
+				if err != nil {
+					return err
+				}
+				status := 0
+				if len(s.NotReady()) > 0 {
+					status = 2
+				}
+				return a.answer(e, s, s.Text(), status)
+			})
 		},
 	}
 	a.flags(cmd)
