@@ -60,7 +60,7 @@ func (c *conn) readOnce(fd uintptr) bool {
 		p = c.buf
 	}
 	for {
-		c.ioN, c.ioErr = quickRead(fd, p)
+		c.ioN, c.ioErr = unix.Read(int(fd), p)
 		switch c.ioErr {
 		case nil:
 			return true
@@ -230,7 +230,7 @@ func (c *conn) writeOnce(fd uintptr) bool {
 	if len(o.then) > 0 {
 		n, err = unix.SendmsgBuffers(int(fd), [][]byte{o.bytes, o.then}, nil, nil, o.flags|unix.MSG_NOSIGNAL)
 	} else {
-		n, err = quickSend(fd, o.bytes, o.flags|unix.MSG_NOSIGNAL)
+		n, err = unix.SendmsgN(int(fd), o.bytes, nil, nil, o.flags|unix.MSG_NOSIGNAL)
 	}
 	if n > 0 {
 		o.took(n)
