@@ -186,8 +186,8 @@ func TestScriptTimeout(t *testing.T) {
 	}
 }
 
-// A client that goes away takes its script with it, at the latest when there is
-// something to send.
+// A client that goes away takes its script with it when there is something to
+// send, and soon when there isn't.
 func TestScriptWithoutItsClient(t *testing.T) {
 	t.Parallel()
 	f, p, addr := newScripts(t)
@@ -198,6 +198,25 @@ func TestScriptWithoutItsClient(t *testing.T) {
 	w.Close()
 	eventually(t, "nothing runs", func() bool {
 		return len(children(t, p)) == 0 && p.scrape()[`sited_script_requests_total{result="aborted",script=".sh",site="app"}`] == 1
+	})
+}
+
+func TestSilentScriptWithoutItsClient(t *testing.T) {
+	t.Parallel()
+	f, p, addr := newScripts(t)
+	f.write("app/silent.sh", "sleep 60")
+	var clients []*wire
+	for range 5 {
+		w := dial(t, addr)
+		w.send(t, request("GET", "/silent.sh"))
+		clients = append(clients, w)
+	}
+	eventually(t, "the scripts run", func() bool { return len(children(t, p)) == 5 })
+	for _, w := range clients {
+		w.Close()
+	}
+	eventually(t, "nothing runs", func() bool {
+		return len(children(t, p)) == 0 && p.scrape()[`sited_script_requests_total{result="aborted",script=".sh",site="app"}`] == 5
 	})
 }
 
