@@ -23,9 +23,14 @@ func TestMaxConnections(t *testing.T) {
 		}
 		c.closed()
 		c.Close()
-		o := s.obs.outcomes(t, 3+i)[2+i]
-		if o.status != 503 || o.begun {
-			t.Errorf("%+v", o)
+		refused := 0
+		for _, o := range s.obs.outcomes(t, 3+i) { // in any order: an answer can be there before it is told
+			if o.status == 503 && !o.begun {
+				refused++
+			}
+		}
+		if refused != i+1 {
+			t.Errorf("%d refusals after %d", refused, i+1)
 		}
 	}
 	a.open()
