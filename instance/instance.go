@@ -163,9 +163,6 @@ func (i *Instance) Spec() Spec { return i.spec }
 // Service is what a protocol.Server serves for this instance.
 func (i *Instance) Service() *protocol.Service { return i.service }
 
-// Metrics are the handles of the site, which outlive the instance.
-func (i *Instance) Metrics() *metrics.Site { return i.metrics }
-
 // Problem says why the site can't do its work although it runs, or nil: its root
 // is not there. It looks at the disk.
 func (i *Instance) Problem() error {

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"log/slog"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"sited/metrics"
 	"sited/protocol"
 )
@@ -29,20 +31,24 @@ func (o *observer) Conn(from, to protocol.ConnState, taken bool) {
 	} else if to == protocol.ConnNone {
 		o.connections.Add(-1)
 	}
-	switch from {
+	if g := o.connectionsIn(from); g != nil {
+		g.Dec()
+	}
+	if g := o.connectionsIn(to); g != nil {
+		g.Inc()
+	}
+}
+
+// connectionsIn is the gauge of the connections in a state; nil for ConnNone.
+func (o *observer) connectionsIn(state protocol.ConnState) prometheus.Gauge {
+	switch state {
 	case protocol.ConnIdle:
-		o.metrics.Idle.Dec()
+		return o.metrics.Idle
 	case protocol.ConnActive:
-		o.metrics.Active.Dec()
+		return o.metrics.Active
 	case protocol.ConnNone:
 	}
-	switch to {
-	case protocol.ConnIdle:
-		o.metrics.Idle.Inc()
-	case protocol.ConnActive:
-		o.metrics.Active.Inc()
-	case protocol.ConnNone:
-	}
+	return nil
 }
 
 func (o *observer) Refused(reason string) { o.metrics.Rejected(reason) }

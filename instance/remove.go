@@ -11,16 +11,16 @@ import (
 
 // remove deletes a file (RFC 9110, section 9.3.5). Folders are not deleted.
 func (i *Instance) remove(x *protocol.Exchange) error {
-	folder, err := i.root.get(x.Start)
+	opened, err := i.root.get(x.Start)
 	if err != nil {
 		return err
 	}
-	root := folder.Root
-	unlock, err := i.lockFolder(root, path.Dir(relative(x.Req.Path)))
+	root, name := opened.Root, relative(x.Req.Path)
+	folder, err := i.lockFolder(root, path.Dir(name))
 	if err != nil {
 		return err
 	}
-	defer unlock()
+	defer folder.unlock()
 	info, err := removeTarget(root, x.Req.Path)
 	if err != nil {
 		return err
@@ -28,13 +28,12 @@ func (i *Instance) remove(x *protocol.Exchange) error {
 	if precondition(&x.Req, represent(info)) != 0 {
 		return protocol.Failf(412, "a precondition does not hold")
 	}
-	name := relative(x.Req.Path)
 	if err := root.Remove(name); err != nil {
 		return diskError(err)
 	}
 	i.files.drop(name)
 	x.Res.Status = 204
-	return syncFolder(root, path.Dir(name))
+	return folder.sync()
 }
 
 // removeTarget looks at what is to be deleted: a file, or a symbolic link to one,

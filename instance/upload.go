@@ -21,12 +21,11 @@ const tempPrefix = ".sited-upload-"
 // takes the target's place when all of it is on disk. Whatever the client does,
 // nobody ever sees half a file. RFC 9110, section 9.3.4.
 func (i *Instance) upload(x *protocol.Exchange) error {
-	folder, err := i.root.get(x.Start)
+	opened, err := i.root.get(x.Start)
 	if err != nil {
 		return err
 	}
-	root := folder.Root
-	name := relative(x.Req.Path)
+	root, name := opened.Root, relative(x.Req.Path)
 	before, err := uploadTarget(root, name)
 	if err != nil {
 		return err
@@ -110,11 +109,11 @@ func receive(root *os.Root, name string, body io.Reader, before fs.FileInfo) (er
 // stopped holding meanwhile: of two clients that saw the same version only one
 // gets through. created is false when there was a file before.
 func (i *Instance) replace(root *os.Root, temp, name string, x *protocol.Exchange) (after fs.FileInfo, created bool, err error) {
-	unlock, err := i.lockFolder(root, path.Dir(name))
+	folder, err := i.lockFolder(root, path.Dir(name))
 	if err != nil {
 		return nil, false, err
 	}
-	defer unlock()
+	defer folder.unlock()
 	before, err := uploadTarget(root, name)
 	if err != nil {
 		return nil, false, err
@@ -128,7 +127,7 @@ func (i *Instance) replace(root *os.Root, temp, name string, x *protocol.Exchang
 	if err := root.Rename(temp, name); err != nil {
 		return nil, false, diskError(err)
 	}
-	return after, before == nil, syncFolder(root, path.Dir(name))
+	return after, before == nil, folder.sync()
 }
 
 // newer returns what is to be known of the file named temp, and sees to it that
@@ -148,19 +147,4 @@ func newer(root *os.Root, temp string, before fs.FileInfo) (fs.FileInfo, error) 
 		return nil, err
 	}
 	return root.Stat(temp)
-}
-
-// syncFolder has a changed folder on disk before it returns.
-func syncFolder(root *os.Root, name string) error {
-	d, err := root.Open(name)
-	if err != nil {
-		return diskError(err)
-	}
-	defer d.Close()
-	switch err := d.Sync(); {
-	case err == nil, errors.Is(err, syscall.EINVAL), errors.Is(err, syscall.ENOTSUP): // fsync(2): not every file system can
-		return nil
-	default:
-		return diskError(err)
-	}
 }

@@ -173,6 +173,13 @@ func (k *checker) ended(t testing.TB) {
 	}
 }
 
+// Connections is the number of open connections, without those being refused.
+func (s *Server) Connections() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.table) - s.refusing
+}
+
 // site is a server under test.
 type site struct {
 	*Server

@@ -327,13 +327,6 @@ func endsWithin(ended <-chan struct{}, d time.Duration) bool {
 	}
 }
 
-// Connections is the number of open connections, without those being refused.
-func (s *Server) Connections() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.table) - s.refusing
-}
-
 // Close ends Run at once: no more connections are accepted and all are closed.
 func (s *Server) Close() {
 	s.cancel()

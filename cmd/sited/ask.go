@@ -47,18 +47,22 @@ func (a *asking) client(e *env, args []string) (supervisor.Client, error) {
 }
 
 // reach finds the running sited, makes sure that it is about the file that was
-// named, and calls ask with the time there is for it.
-func (a *asking) reach(e *env, args []string, ask func(context.Context, supervisor.Client) error) error {
+// named, and calls ask with its status and the time there is.
+func (a *asking) reach(e *env, args []string, ask func(context.Context, supervisor.Client, *supervisor.Status) error) error {
 	c, err := a.client(e, args)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), a.timeout)
 	defer cancel()
-	if err := a.sameFile(ctx, c, args); err != nil {
+	status, err := c.Status(ctx)
+	if err != nil {
 		return err
 	}
-	return ask(ctx, c)
+	if err := a.sameFile(status, c, args); err != nil {
+		return err
+	}
+	return ask(ctx, c, status)
 }
 
 // answer prints what came back, as JSON or as text, and turns it into an exit
@@ -78,13 +82,9 @@ func (a *asking) answer(e *env, value any, text string, status int) error {
 
 // sameFile makes sure that the running sited is about the file that was named:
 // the one in this folder, unless only an address was.
-func (a *asking) sameFile(ctx context.Context, c supervisor.Client, args []string) error {
+func (a *asking) sameFile(status *supervisor.Status, c supervisor.Client, args []string) error {
 	if len(args) == 0 && a.admin != "" {
 		return nil
-	}
-	status, err := c.Status(ctx)
-	if err != nil {
-		return err
 	}
 	asked, err := filepath.Abs(file(args))
 	if err != nil {
@@ -145,7 +145,7 @@ Exit status: 0 when all of the file is in force, 1 when something was refused.`,
 
 // report asks for a report and prints it.
 func (a *asking) report(e *env, args []string, ask func(supervisor.Client, context.Context) (*supervisor.Report, error), status func(*supervisor.Report) int) error {
-	return a.reach(e, args, func(ctx context.Context, c supervisor.Client) error {
+	return a.reach(e, args, func(ctx context.Context, c supervisor.Client, _ *supervisor.Status) error {
 		r, err := ask(c, ctx)
 		if err != nil {
 			return err
@@ -166,11 +166,7 @@ Exit status: 0 when every site that ought to serve does, 2 when one doesn't,
 1 when no sited answers.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			return a.reach(e, args, func(ctx context.Context, c supervisor.Client) error {
-				s, err := c.Status(ctx)
-				if err != nil {
-					return err
-				}
+			return a.reach(e, args, func(_ context.Context, _ supervisor.Client, s *supervisor.Status) error {
 				status := 0
 				if len(s.NotReady()) > 0 {
 					status = 2
