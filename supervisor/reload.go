@@ -130,15 +130,13 @@ func (s *Supervisor) plan(cfg *config.Config) []*change {
 // diagnostics say it in full.
 func refusal(diags []config.Diagnostic, site string) string {
 	var first string
-	n, missing := 0, false
+	n := 0
 	for _, d := range diags {
 		if d.Severity != "error" || d.Site != site {
 			continue
 		}
-		// What is missing is often there under a name that is misspelt: that says more.
-		if n++; n == 1 || missing && d.Summary != config.MissingArgument {
+		if n++; n == 1 {
 			first = fmt.Sprintf("%s:%d: %s: %s", filepath.Base(d.File), d.Line, d.Summary, d.Detail)
-			missing = d.Summary == config.MissingArgument
 		}
 	}
 	switch n {

@@ -8,9 +8,9 @@ import (
 	"golang.org/x/term"
 )
 
-// MissingArgument is the Summary of a diagnostic about an argument that a block
+// missingArgument is the Summary of a diagnostic about an argument that a block
 // must have.
-const MissingArgument = "Missing argument"
+const missingArgument = "Missing argument"
 
 // Diagnostic is one error or warning as data.
 type Diagnostic struct {

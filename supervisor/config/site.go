@@ -280,7 +280,7 @@ func (l *loader) decodeInto(s *site, is shape) {
 		given := said{}
 		decode(l, b.Body, connectArgs(), &s.spec, "", given)
 		if given["allow"] == nil && !misspelt(b.Body, argNames(connectArgs()), "allow") {
-			l.fail(b.TypeRange, MissingArgument, `A connect block needs allow, the targets that tunnels may have: allow = ["*.example.org:443"].`)
+			l.fail(b.TypeRange, missingArgument, `A connect block needs allow, the targets that tunnels may have: allow = ["*.example.org:443"].`)
 		}
 	}
 	l.decodeProtects(s, byType["protect"])

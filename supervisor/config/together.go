@@ -33,7 +33,7 @@ func (l *loader) checkSite(s *site) {
 		case l.lost.defaults && !slices.Contains(l.shapeOf(blockDefaults).siteOnly, need.arg):
 			l.tainted = append(l.tainted, s.block.LabelRanges[0])
 		default:
-			l.fail(s.block.LabelRanges[0], MissingArgument, "A site needs %s, %s", need.arg, need.remedy)
+			l.fail(s.block.LabelRanges[0], missingArgument, "A site needs %s, %s", need.arg, need.remedy)
 		}
 	}
 	l.checkRoot(s)
