@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	_ "sited/cmd/sited" // so that go test knows that its cached result depends on the binary's sources
 )
 
 // binary is sited as the tests run it: built once, with the race detector where
