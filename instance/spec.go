@@ -29,6 +29,13 @@ type Spec struct {
 	Scripts   []Script  // by extension, each at most once
 	Connect   []string  // allowed tunnel targets, see ParseTarget; none: CONNECT is refused
 
+	Try           []string     // what to look for instead of what is not there, in order: paths; "{path}" stands for the request's
+	Listing       bool         // a folder without an index file is listed
+	Precompressed []string     // of Codings: siblings that may be sent instead of a file, most wanted first
+	Redirects     []Redirect   // in order: the first that matches decides
+	Headers       []HeaderRule // all that match apply, in order
+	ErrorPages    []ErrorPage  // by status or class, each at most once
+
 	Logs     Logs
 	Limits   Limits
 	Timeouts Timeouts
@@ -49,6 +56,31 @@ type Script struct {
 	Timeout time.Duration // the longest wait for output
 }
 
+// Redirect sends the requests for the paths it matches elsewhere.
+type Redirect struct {
+	Glob   string // doublestar pattern, matched against the canonical path
+	To     string // a URL reference; "{path}" stands for the request's path, "{rest}" for its part behind Glob's fixed beginning
+	Status int    // 301, 302, 303, 307 or 308
+}
+
+// HeaderRule changes the header fields of the answers for the paths it matches.
+type HeaderRule struct {
+	Glob   string           // doublestar pattern, matched against the canonical path
+	Set    []protocol.Field // each name at most once, sorted by name
+	Remove []string         // names
+	Always bool             // answers of 400 and above, too
+}
+
+// ErrorPage is a file of the site that takes the place of the engine's page.
+type ErrorPage struct {
+	Status string // "404", or a class: "4xx", "5xx"
+	File   string // canonical path of a file below the root
+}
+
+// Codings are the content codings that Spec.Precompressed may name, with the
+// extension of the sibling that holds them.
+var Codings = map[string]string{"br": ".br", "zstd": ".zst", "gzip": ".gz"}
+
 // Logs says where requests are logged. An empty path turns that log off.
 type Logs struct {
 	Passed string // answers below 400
@@ -57,14 +89,21 @@ type Logs struct {
 	Body   int64  // bytes of a failed request's body to keep in the log
 }
 
-// Limits are the bounds of one site, all above zero but MaxBody: zero means that
-// no request may have a body.
+// Limits are the bounds of one site, all above zero but where zero has a meaning:
+// a MaxBody of zero means that no request may have a body.
 type Limits struct {
 	MaxBody        int64 // bytes
 	MaxHeader      int64 // bytes
 	MaxURI         int64 // bytes
 	MaxConnections int
+
+	MaxClientConnections int   // of one client address; 0: no bound of its own
+	MaxInFlight          int   // requests being answered at once; 0: no bound
+	Cache                int64 // bytes of memory for small files; 0: none, SharedCache: a share of what the process has
 }
+
+// SharedCache as Limits.Cache has the site share DefaultBudget with the others.
+const SharedCache = -1
 
 // Timeouts are those of protocol.Timeouts.
 type Timeouts = protocol.Timeouts
@@ -76,12 +115,15 @@ func Defaults() Spec {
 		Index:    []string{"index.html"},
 		Methods:  []string{protocol.MethodGet, protocol.MethodHead, protocol.MethodOptions},
 		Versions: []string{"1.1", "1.0"},
-		Logs:     Logs{Format: "json"},
+
+		Precompressed: []string{"br", "zstd", "gzip"},
+		Logs:          Logs{Format: "json"},
 		Limits: Limits{
 			MaxBody:        1 << 20,
 			MaxHeader:      16 << 10,
 			MaxURI:         8 << 10,
 			MaxConnections: 10_000,
+			Cache:          SharedCache,
 		},
 		Timeouts: Timeouts{
 			Header: 10 * time.Second,

@@ -164,7 +164,7 @@ func (c *conn) exchange(svc *Service) (again bool) {
 	keep := f.keepAlive && !c.srv.draining.Load() && c.body.skippable()
 	if x.Err != nil {
 		x.discard()
-		x.Res = errorResponse(x.Err)
+		svc.answerError(x)
 		if e, ok := errors.AsType[*Error](x.Err); ok && e.Close {
 			keep = false
 		}
@@ -212,7 +212,7 @@ func (x *Exchange) discard() {
 // refuse answers a request that never reached the handler.
 func (c *conn) refuse(svc *Service, x *Exchange, err *Error) bool {
 	x.Err = err
-	x.Res = errorResponse(err)
+	svc.answerError(x)
 	then := c.respond(svc, x, false)
 	x.Took = time.Since(x.Start)
 	svc.Observer.Done(x)

@@ -128,6 +128,25 @@ func engineField(name string) bool {
 	return false
 }
 
+// answerError makes x.Res the answer that x.Err stands for. A panic of the
+// service's own hook leaves the engine's page.
+func (v *Service) answerError(x *Exchange) {
+	x.Res = errorResponse(x.Err)
+	if v.ErrorResponse == nil {
+		return
+	}
+	var err error
+	func() {
+		defer recovered(&err)
+		v.ErrorResponse(x)
+	}()
+	if err != nil {
+		x.Err = errors.Join(x.Err, err)
+		x.discard()
+		x.Res = errorResponse(x.Err)
+	}
+}
+
 // errorResponse is the answer that err stands for: a small page that tells the
 // status and nothing of the cause.
 func errorResponse(err error) Response {
@@ -167,7 +186,7 @@ func (c *conn) respond(svc *Service, x *Exchange, keep bool) afterwards {
 	err := c.writeResponse(svc, x, p, head)
 	if err != nil && c.out.sent == 0 && !c.out.broken && !p.tunnel {
 		x.fail(err)
-		x.Res = errorResponse(err)
+		svc.answerError(x)
 		p, head = c.plan(x, false)
 		err = c.writeResponse(svc, x, p, head)
 	}

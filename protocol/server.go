@@ -24,6 +24,12 @@ type Service struct {
 	Timeouts Timeouts
 	Versions Versions
 
+	// ErrorResponse, unless it is nil, may change the answer to a request that
+	// failed: x.Res is the engine's small page for x.Err. It is called before
+	// anything was sent, for requests that no Handler has seen as well, and must
+	// not read the request's body.
+	ErrorResponse func(x *Exchange)
+
 	ctx    context.Context // Exchange.Ctx of its exchanges
 	cancel context.CancelFunc
 	refs   atomic.Int64  // exchanges that use it; less retired once it is retired
