@@ -118,6 +118,19 @@ func intArg[T any](name string, field func(*T) *int, low, high int64) argument[T
 	}}
 }
 
+func boolArg[T any](name string, field func(*T) *bool) argument[T] {
+	return argument[T]{name, func(l *loader, to *T, e hcl.Expression) bool {
+		v, said, ok := l.value(e)
+		if !ok {
+			return said
+		}
+		if b, ok := l.boolean(v, name); ok {
+			*field(to) = b
+		}
+		return true
+	}}
+}
+
 // contents reports whatever in body its shape has no place for, and returns the
 // blocks that are as they should be, in file order.
 func (l *loader) contents(body *hclsyntax.Body, is shape) []*hclsyntax.Block {
@@ -152,11 +165,11 @@ func (l *loader) contents(body *hclsyntax.Body, is shape) []*hclsyntax.Block {
 func (l *loader) checkLabelCount(b *hclsyntax.Block, is shape) bool {
 	switch {
 	case is.label == "" && len(b.Labels) > 0:
-		l.fail(b.LabelRanges[0], "Unexpected label", "A %s block has no label. Write %s { … }.", b.Type, b.Type)
+		l.fail(b.LabelRanges[0], "Unexpected label", "%s has no label. Write %s { … }.", is.title(), b.Type)
 	case is.label != "" && len(b.Labels) == 0:
-		l.fail(b.TypeRange, "Missing label", "A %s block needs %s as its label: %s \"…\" { … }.", b.Type, is.label, b.Type)
+		l.fail(b.TypeRange, "Missing label", "%s needs %s as its label: %s \"…\" { … }.", is.title(), is.label, b.Type)
 	case len(b.Labels) > 1:
-		l.fail(b.LabelRanges[1], "Unexpected label", "A %s block has one label, %s. Write one block for each.", b.Type, is.label)
+		l.fail(b.LabelRanges[1], "Unexpected label", "%s has one label, %s. Write one block for each.", is.title(), is.label)
 	default:
 		return true
 	}
@@ -171,8 +184,12 @@ func unknownArgument(name string, in shape) string {
 	if suggestion := didYouMean(nearest(name, in.args)); suggestion != "" {
 		return what + suggestion
 	}
-	if slices.ContainsFunc(in.blocks, func(s shape) bool { return s.name == name }) {
-		return what + fmt.Sprintf(` %s is a block: write %s { … }, without "=".`, name, name)
+	if i := slices.IndexFunc(in.blocks, func(s shape) bool { return s.name == name }); i >= 0 {
+		begin := name
+		if in.blocks[i].label != "" {
+			begin += ` "…"`
+		}
+		return what + fmt.Sprintf(` %s is a block: write %s { … }, without "=".`, name, begin)
 	}
 	if home := homeOf(name, func(s shape) []string { return s.args }); home != "" {
 		return what + fmt.Sprintf(" It belongs in a %s block.", home)
@@ -234,8 +251,8 @@ func (s shape) title() string {
 	switch s.name {
 	case "":
 		return "The top level"
-	case blockAdmin:
-		return "An admin block"
+	case blockAdmin, "error_page":
+		return "An " + s.name + " block"
 	}
 	return "A " + s.name + " block"
 }

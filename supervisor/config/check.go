@@ -8,6 +8,7 @@ import (
 
 	"github.com/bmatcuk/doublestar/v4"
 	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
 
 	"sited/instance"
 )
@@ -173,16 +174,27 @@ func checkTarget(l *loader, s string, at hcl.Range) (string, bool) {
 	return s, true
 }
 
-func (l *loader) checkGlob(glob string, at hcl.Range) {
+// checkGlob checks the label of a block that is a path pattern.
+func (l *loader) checkGlob(b *hclsyntax.Block) bool {
+	glob, at := b.Labels[0], b.LabelRanges[0]
 	switch {
 	case !strings.HasPrefix(glob, "/"):
-		l.fail(at, "Invalid path pattern", "The pattern of a protect block begins with a slash: %q.", "/"+glob)
+		l.fail(at, "Invalid path pattern", "The pattern of a %s block begins with a slash: %q.", b.Type, "/"+glob)
 	case !doublestar.ValidatePattern(glob):
 		l.fail(at, "Invalid path pattern", `%s has a bracket or brace that is not closed. "*" stands for anything but a slash, "**" for anything, {a,b} for either, [a-z] for one character.`, quote(glob))
-	case strings.HasSuffix(glob, "/"):
-		l.warn(at, "Narrow pattern", "This protects %q alone, and nothing below it. For everything below write %q.", glob, glob+"**")
+	default:
+		return true
 	}
+	return false
 }
+
+// warnNarrow warns of a pattern that is one path, which ends in a slash.
+func (l *loader) warnNarrow(at hcl.Range, glob, does string) {
+	l.warn(at, "Narrow pattern", "This %s %q alone, and nothing below it. For everything below write %q.", does, glob, glob+"**")
+}
+
+// wildcards are the bytes that a pattern's fixed beginning ends before.
+const wildcards = `*?[{\`
 
 var extensionPattern = regexp.MustCompile(`^\.[a-z0-9_+-]{1,31}$`)
 

@@ -31,14 +31,16 @@ func readReference(t *testing.T) string {
 func exampleFolder(t *testing.T) string {
 	t.Helper()
 	return write(t, map[string]string{
-		"users.htpasswd":          "alice:$2y$05$aSm7.a.LK/vYnu.sY/Zf2u8uzcMVSD59.URKRefXTCwTwkHtYrk1S\n",
-		"ports.json":              `{"app": 8080}`,
-		"sites/app/index.html":    "",
-		"sites/busy/index.html":   "",
-		"sites/blog/admin/x.html": "",
-		"sites/docs/index.html":   "",
-		"sites/shop/index.php":    "",
-		"sites/www/index.html":    "",
+		"users.htpasswd":            "alice:$2y$05$aSm7.a.LK/vYnu.sY/Zf2u8uzcMVSD59.URKRefXTCwTwkHtYrk1S\n",
+		"ports.json":                `{"app": 8080}`,
+		"sites/app/index.html":      "",
+		"sites/busy/index.html":     "",
+		"sites/blog/admin/x.html":   "",
+		"sites/docs/index.html":     "",
+		"sites/app/sorry.html":      "",
+		"sites/app/errors/404.html": "",
+		"sites/shop/index.php":      "",
+		"sites/www/index.html":      "",
 	})
 }
 
@@ -140,6 +142,18 @@ func around(block, argument string) string {
 		return inSite("passwords = \"users.htpasswd\"\nprotect \"/**\" {\n" + argument + "\n}")
 	case "script":
 		return inSite("script \".php\" {\n" + argument + "\n}")
+	case "redirect":
+		if !strings.HasPrefix(argument, "to ") {
+			argument = "to = \"/new/{rest}\"\n" + argument
+		}
+		return inSite("redirect \"/old/**\" {\n" + argument + "\n}")
+	case "header":
+		if !strings.HasPrefix(argument, "set ") {
+			argument = "set = { X-Example = \"1\" }\n" + argument
+		}
+		return inSite("header \"/**\" {\n" + argument + "\n}")
+	case "error_page":
+		return inSite("error_page \"404\" {\n" + argument + "\n}")
 	}
 	if argument == "" {
 		return inSite("")
@@ -178,9 +192,15 @@ func checkDefault(t *testing.T, dir, block, argument, fallback string) {
 	if strings.HasPrefix(fallback, "required") || fallback == "none" {
 		return
 	}
+	if fallback == "shared" {
+		if c := loadText(t, dir, around(block, "")); len(c.Sites) != 1 || c.Sites[0].Limits.Cache != instance.SharedCache {
+			t.Errorf("%s.%s: is not shared when it is left out: %v", block, argument, c.Diags)
+		}
+		return
+	}
 	value := code(fallback)
 	if value == "" {
-		t.Errorf("%s.%s: the default is %q; want a value, none, or required", block, argument, fallback)
+		t.Errorf("%s.%s: the default is %q; want a value, none, shared, or required", block, argument, fallback)
 		return
 	}
 	without := loadText(t, dir, around(block, ""))

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -8,7 +9,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
+	"github.com/bmatcuk/doublestar/v4"
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"sited/instance"
@@ -107,6 +110,60 @@ func invalid(s instance.Spec) string {
 		return !extensionPattern.MatchString(x.Ext) || x.Workers < 0 || x.Workers > 1024 || !inRange(x.Timeout)
 	}):
 		return "script"
+	}
+	return invalidAnswers(s)
+}
+
+// invalidAnswers says what is wrong with what a spec says about files and answers.
+func invalidAnswers(s instance.Spec) string {
+	glob := func(g string) bool { return strings.HasPrefix(g, "/") && doublestar.ValidatePattern(g) }
+	seen := map[string]bool{}
+	for _, entry := range s.Try {
+		if p := strings.ReplaceAll(entry, "{path}", "/x"); !strings.HasPrefix(p, "/") || strings.ContainsAny(p, "{}?#") || canonical(p) != p {
+			return "try"
+		}
+	}
+	for _, name := range s.Precompressed {
+		if instance.Codings[name] == "" || seen[name] {
+			return "precompressed"
+		}
+		seen[name] = true
+	}
+	for _, r := range s.Redirects {
+		u, err := url.Parse(strings.NewReplacer("{path}", "/x", "{rest}", "x").Replace(r.To))
+		if err != nil || !glob(r.Glob) || r.Status < 301 || r.Status > 308 || (u.Host == "") == (u.Scheme != "") || u.User != nil ||
+			u.Host == "" && (!strings.HasPrefix(u.Path, "/") || strings.HasPrefix(u.Path, "//")) || strings.ContainsFunc(r.To, unicode.IsControl) {
+			return "redirect"
+		}
+	}
+	for _, p := range s.ErrorPages {
+		if !statusPattern.MatchString(p.Status) || !strings.HasPrefix(p.File, "/") || canonical(p.File) != p.File || seen[p.Status] {
+			return "error page"
+		}
+		seen[p.Status] = true
+	}
+	for _, h := range s.Headers {
+		here := map[string]bool{}
+		for _, f := range h.Set {
+			if strings.ContainsAny(f.Value, "\r\n\x00") || strings.Trim(f.Value, " \t") != f.Value {
+				return "field value"
+			}
+			h.Remove = append(slices.Clone(h.Remove), f.Name)
+		}
+		if !glob(h.Glob) || len(h.Remove) == 0 {
+			return "header rule"
+		}
+		for _, name := range h.Remove {
+			if lower := strings.ToLower(name); !isToken(name) || ownField(lower) != "" || here[lower] {
+				return "field name"
+			} else {
+				here[lower] = true
+			}
+		}
+	}
+	if m := s.Limits; m.MaxClientConnections < 0 || m.MaxClientConnections > 1e6 || m.MaxInFlight < 0 || m.MaxInFlight > 1e6 ||
+		m.Cache < 0 && m.Cache != instance.SharedCache || m.Cache > 64<<30 {
+		return "limits"
 	}
 	return ""
 }

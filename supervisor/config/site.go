@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
@@ -31,6 +32,9 @@ func language() shape {
 			{name: "protect", label: "a path pattern", repeated: true, args: argNames(protectArgs())},
 			{name: "script", label: "a file name extension", repeated: true, args: argNames(scriptArgs())},
 			{name: "connect", args: argNames(connectArgs())},
+			{name: "redirect", label: "a path pattern", repeated: true, args: argNames(redirectArgs())},
+			{name: "header", label: "a path pattern", repeated: true, args: argNames(headerArgs())},
+			{name: "error_page", label: "a status or a class of statuses", repeated: true, args: argNames(errorPageArgs())},
 			{name: "logs", args: argNames(logsArgs())},
 			{name: "limits", args: argNames(limitsArgs())},
 			{name: "timeouts", args: argNames(timeoutsArgs())},
@@ -64,6 +68,9 @@ func siteArgs() []argument[instance.Spec] {
 		wordsArg("methods", func(s *instance.Spec) *[]string { return &s.Methods }, 1, checkMethod),
 		wordsArg("versions", func(s *instance.Spec) *[]string { return &s.Versions }, 1, checkVersion),
 		pathArg("passwords", func(s *instance.Spec) *string { return &s.Passwords }, false),
+		wordsArg("try", func(s *instance.Spec) *[]string { return &s.Try }, 0, checkTry),
+		boolArg("listing", func(s *instance.Spec) *bool { return &s.Listing }),
+		wordsArg("precompressed", func(s *instance.Spec) *[]string { return &s.Precompressed }, 0, checkCoding),
 	}
 }
 
@@ -88,6 +95,27 @@ func connectArgs() []argument[instance.Spec] {
 	}
 }
 
+func redirectArgs() []argument[instance.Redirect] {
+	return []argument[instance.Redirect]{
+		textArg("to", func(r *instance.Redirect) *string { return &r.To }, checkTo),
+		redirectStatusArg("status", func(r *instance.Redirect) *int { return &r.Status }),
+	}
+}
+
+func headerArgs() []argument[instance.HeaderRule] {
+	return []argument[instance.HeaderRule]{
+		setArg("set"),
+		removeArg("remove"),
+		boolArg("always", func(r *instance.HeaderRule) *bool { return &r.Always }),
+	}
+}
+
+func errorPageArgs() []argument[instance.ErrorPage] {
+	return []argument[instance.ErrorPage]{
+		textArg("file", func(p *instance.ErrorPage) *string { return &p.File }, checkPageFile),
+	}
+}
+
 func logsArgs() []argument[instance.Logs] {
 	return []argument[instance.Logs]{
 		pathArg("passed", func(g *instance.Logs) *string { return &g.Passed }, true),
@@ -103,6 +131,9 @@ func limitsArgs() []argument[instance.Limits] {
 		sizeArg("max_header", func(m *instance.Limits) *int64 { return &m.MaxHeader }, 1<<10, 1<<20),
 		sizeArg("max_uri", func(m *instance.Limits) *int64 { return &m.MaxURI }, 256, 64<<10),
 		intArg("max_connections", func(m *instance.Limits) *int { return &m.MaxConnections }, 1, 1_000_000),
+		intArg("max_client_connections", func(m *instance.Limits) *int { return &m.MaxClientConnections }, 0, 1_000_000),
+		intArg("max_in_flight", func(m *instance.Limits) *int { return &m.MaxInFlight }, 0, 1_000_000),
+		sizeArg("cache", func(m *instance.Limits) *int64 { return &m.Cache }, 0, 64<<30),
 	}
 }
 
@@ -133,6 +164,8 @@ type site struct {
 	protects []hcl.Range            // where spec.Protect are written
 	scripts  map[string]scriptBlock // by extension
 	connect  *hclsyntax.Block       // nil when there is none, or an inherited one
+	headers  []hcl.Range            // where spec.Headers are written
+	pages    map[string]hcl.Range   // where the files of spec.ErrorPages are written, by status
 }
 
 // scriptBlock is where a script is written.
@@ -217,7 +250,7 @@ func (l *loader) brokenAdmin(f *configFile) {
 
 // defaults is what every site starts from.
 func (l *loader) defaults() *site {
-	s := &site{spec: instance.Defaults(), given: said{}, scripts: map[string]scriptBlock{}}
+	s := &site{spec: instance.Defaults(), given: said{}, scripts: map[string]scriptBlock{}, pages: map[string]hcl.Range{}}
 	for _, f := range l.files {
 		for _, b := range f.blocks(blockDefaults) {
 			s.file, s.block = f, b
@@ -234,9 +267,12 @@ func (l *loader) site(base *site, f *configFile, b *hclsyntax.Block) *site {
 		given:    maps.Clone(base.given),
 		protects: base.protects,
 		scripts:  maps.Clone(base.scripts),
+		headers:  base.headers,
+		pages:    maps.Clone(base.pages),
 	}
 	s.spec.Name = b.Labels[0]
 	s.spec.Scripts = slices.Clone(base.spec.Scripts)
+	s.spec.ErrorPages = slices.Clone(base.spec.ErrorPages)
 	decode(l, b.Body, ownArgs(), &s.spec, "", s.given)
 	l.decodeInto(s, l.shapeOf(blockSite))
 	logs := filepath.Join(l.folder, "logs", s.spec.Name)
@@ -285,6 +321,9 @@ func (l *loader) decodeInto(s *site, is shape) {
 	}
 	l.decodeProtects(s, byType["protect"])
 	l.decodeScripts(s, byType["script"])
+	l.decodeRedirects(s, byType["redirect"])
+	l.decodeHeaders(s, byType["header"])
+	l.decodeErrorPages(s, byType["error_page"])
 }
 
 // decodeProtects replaces inherited protect blocks, if there are any new ones.
@@ -294,7 +333,9 @@ func (l *loader) decodeProtects(s *site, blocks []*hclsyntax.Block) {
 	}
 	for _, b := range blocks {
 		p := instance.Protect{Glob: b.Labels[0]}
-		l.checkGlob(p.Glob, b.LabelRanges[0])
+		if l.checkGlob(b) && strings.HasSuffix(p.Glob, "/") {
+			l.warnNarrow(b.LabelRanges[0], p.Glob, "protects")
+		}
 		decode(l, b.Body, protectArgs(), &p, "", said{})
 		s.spec.Protect = append(s.spec.Protect, p)
 		s.protects = append(s.protects, b.LabelRanges[0])

@@ -36,7 +36,10 @@ func (l *loader) checkSite(s *site) {
 			l.fail(s.block.LabelRanges[0], missingArgument, "A site needs %s, %s", need.arg, need.remedy)
 		}
 	}
-	l.checkRoot(s)
+	if l.checkRoot(s) {
+		l.checkFolders(s)
+		l.checkPages(s)
+	}
 	l.checkPasswords(s)
 	if !l.lost.defaults {
 		l.checkUploads(s)
@@ -67,26 +70,40 @@ func (s *site) has(at hcl.Range) bool {
 	return at.Filename == s.file.name && s.block.Range().ContainsPos(at.Start)
 }
 
-func (l *loader) checkRoot(s *site) {
+// checkRoot reports whether the root is there to look into.
+func (l *loader) checkRoot(s *site) bool {
 	if s.spec.Root == "" {
-		return
+		return false
 	}
 	info, err := os.Stat(s.spec.Root)
 	switch {
 	case err != nil:
 		l.warn(s.where("root"), "No such folder", "%s: %v. The site starts, and answers 503 until it is there.", s.spec.Root, plainError(err))
-		return
 	case !info.IsDir():
 		l.warn(s.where("root"), "Not a folder", "%s is not a folder. The site starts, and answers 503 until it is one.", s.spec.Root)
+	default:
+		return true
+	}
+	return false
+}
+
+// checkFolders warns of patterns that are a folder's path, where all that is in
+// the folder was meant.
+func (l *loader) checkFolders(s *site) {
+	for i, p := range s.spec.Protect {
+		l.checkFolder(s, p.Glob, "protects", s.protects[i])
+	}
+	for i, r := range s.spec.Headers {
+		l.checkFolder(s, r.Glob, "covers", s.headers[i])
+	}
+}
+
+func (l *loader) checkFolder(s *site, glob, does string, at hcl.Range) {
+	if !strings.HasPrefix(glob, "/") || strings.ContainsAny(glob, wildcards) || strings.HasSuffix(glob, "/") || !s.has(at) {
 		return
 	}
-	for i, p := range s.spec.Protect {
-		if strings.ContainsAny(p.Glob, `*?[{\`) || strings.HasSuffix(p.Glob, "/") || !s.has(s.protects[i]) {
-			continue
-		}
-		if info, err := os.Stat(filepath.Join(s.spec.Root, path.Clean("/"+p.Glob))); err == nil && info.IsDir() {
-			l.warn(s.protects[i], "Narrow pattern", "This protects %q alone, and nothing below it. For the whole folder write %q.", p.Glob, p.Glob+"/**")
-		}
+	if info, err := os.Stat(filepath.Join(s.spec.Root, path.Clean("/"+glob))); err == nil && info.IsDir() {
+		l.warn(at, "Narrow pattern", "This %s %q alone, and nothing below it. For the whole folder write %q.", does, glob, glob+"/**")
 	}
 }
 

@@ -78,6 +78,46 @@ func (l *loader) items(e hcl.Expression) (list []item, said, ok bool) {
 	return list, true, true
 }
 
+// entry is one name and its value in an object.
+type entry struct{ name, value item }
+
+// entries evaluates e to an object. What is written out has its own places, and
+// may be there twice; what is wrong is left out, and has been reported.
+func (l *loader) entries(e hcl.Expression) (all []entry, said, ok bool) {
+	if object, isObject := e.(*hclsyntax.ObjectConsExpr); isObject {
+		for _, x := range object.Items {
+			name, named, ok1 := l.value(x.KeyExpr)
+			value, valued, ok2 := l.value(x.ValueExpr)
+			switch {
+			case !named:
+				l.fail(x.KeyExpr.Range(), "Missing name", "A name in an object can't be null. Remove it.")
+			case !valued:
+				l.fail(x.ValueExpr.Range(), "Missing value", "A value in an object can't be null. Remove it and its name.")
+			case ok1 && ok2:
+				all = append(all, entry{name, value})
+			}
+		}
+		return all, true, true
+	}
+	v, said, ok := l.value(e)
+	if !ok {
+		return nil, said, false
+	}
+	if t := v.value.Type(); !t.IsObjectType() && !t.IsMapType() {
+		l.fail(v.at, "Wrong type", "An object is needed here, not %s. Write { NAME = \"…\" }.", typeText(t))
+		return nil, true, false
+	}
+	for it := v.value.ElementIterator(); it.Next(); {
+		name, value := it.Element()
+		if value.IsNull() {
+			l.fail(v.at, "Missing value", "The value of %s in this object is null. Remove it and its name.", quote(name.AsString()))
+			continue
+		}
+		all = append(all, entry{item{name, v.at}, item{value, v.at}})
+	}
+	return all, true, true
+}
+
 // text is v as a string.
 func (l *loader) text(v item) (string, bool) {
 	if t := v.value.Type(); t != cty.String {
@@ -99,15 +139,40 @@ func (l *loader) text(v item) (string, bool) {
 // integer is v as a whole number from low to high. A string of digits, such as
 // env gives, will do.
 func (l *loader) integer(v item, name string, low, high int64) (int64, bool) {
-	n, err := convert.Convert(v.value, cty.Number)
-	if err == nil && !n.IsNull() {
-		f := n.AsBigFloat()
-		if i, exact := f.Int64(); f.IsInt() && exact == big.Exact && i >= low && i <= high {
-			return i, true
-		}
+	if i, ok := whole(v.value); ok && i >= low && i <= high {
+		return i, true
 	}
 	l.fail(v.at, "Invalid number", "%s must be a whole number from %d to %d.", name, low, high)
 	return 0, false
+}
+
+func whole(v cty.Value) (int64, bool) {
+	n, err := convert.Convert(v, cty.Number)
+	if err != nil || n.IsNull() {
+		return 0, false
+	}
+	f := n.AsBigFloat()
+	i, exact := f.Int64()
+	return i, f.IsInt() && exact == big.Exact
+}
+
+// boolean is v as true or false. "true" and "false", such as env gives, will do.
+func (l *loader) boolean(v item, name string) (bool, bool) {
+	b, err := convert.Convert(v.value, cty.Bool)
+	if err == nil && !b.IsNull() {
+		return b.True(), true
+	}
+	remedy := ""
+	if v.value.Type() == cty.String {
+		switch strings.ToLower(v.value.AsString()) {
+		case "on", "yes":
+			remedy = " Write true."
+		case "off", "no":
+			remedy = " Write false."
+		}
+	}
+	l.fail(v.at, "Wrong type", "%s must be true or false.%s", name, remedy)
+	return false, false
 }
 
 // duration is v as a time from low to high.
