@@ -31,12 +31,16 @@ type conn struct {
 	body body
 	head *[]byte // getOut's, while an answer is written
 
+	answering *Exchange  // from quickExchange
+	then      afterwards // what it has come to
+
 	// For the calls in wire.go.
-	tryRead, tryWrite, trySendfile func(fd uintptr) bool // bound once
+	tryAwait, tryRead, tryWrite, trySendfile func(fd uintptr) bool // bound once
 
 	in      []byte
 	until   time.Time // of the read under way
 	lastTry bool      // the read under way is not to wait
+	sure    time.Time // when to look whether there is something to read, see sureTime
 	armed   time.Time // the read deadline that is set, as far as this goroutine knows
 	ioN     int       // what the last try to read gave
 	ioErr   error
@@ -52,7 +56,7 @@ func newConn(srv *Server, tcp *net.TCPConn) (*conn, error) {
 	}
 	c := &conn{srv: srv, tcp: tcp, raw: raw, remote: addrPort(tcp.RemoteAddr()), local: addrPort(tcp.LocalAddr())}
 	c.fresh.Store(true)
-	c.tryRead, c.tryWrite, c.trySendfile = c.readOnce, c.writeOnce, c.sendfileOnce
+	c.tryAwait, c.tryRead, c.tryWrite, c.trySendfile = c.awaitOnce, c.readOnce, c.writeOnce, c.sendfileOnce
 	return c, nil
 }
 
@@ -115,6 +119,7 @@ func (c *conn) observe(svc *Service, to ConnState) {
 }
 
 // await waits for the first bytes of a request and reports whether they came.
+// Requests that can be answered at once are answered by the way.
 func (c *conn) await() bool {
 	if c.r < c.w {
 		return true
@@ -134,10 +139,14 @@ func (c *conn) await() bool {
 	if len(c.buf) > bufferSize {
 		c.buf = nil
 	}
-	n, err := c.read(nil, until)
-	c.w = n
+	c.then = goOn
+	err := c.wait(c.tryAwait, until)
 	c.fresh.Store(false)
-	return err == nil
+	if c.then != goOn {
+		c.part(c.then)
+		return false
+	}
+	return err == nil && c.r < c.w
 }
 
 // exchange reads one request, has it answered, and reports whether the
@@ -174,13 +183,24 @@ func (c *conn) exchange(svc *Service) (again bool) {
 	again = then == goOn && c.skipBody()
 	svc.Observer.Done(x)
 	maySend := f.keepAlive || c.r < c.w || c.body.err != io.EOF // the client, more
-	switch {
-	case then == reset:
-		c.tcp.SetLinger(0) // fails only on a closed connection
-	case !again && then != hangUp && maySend:
-		c.linger()
+	if then == goOn && !again {
+		then = finish
+	}
+	if then != finish || maySend {
+		c.part(then)
 	}
 	return again
+}
+
+// part prepares for the end of the connection after its last answer.
+func (c *conn) part(then afterwards) {
+	switch then {
+	case reset:
+		c.tcp.SetLinger(0) // fails only on a closed connection
+	case finish:
+		c.linger()
+	case goOn, hangUp:
+	}
 }
 
 // handle calls the handler. A panic ends the exchange and nothing else.

@@ -41,8 +41,8 @@ func TestDrainEndsWait(t *testing.T) {
 	c.fresh.Store(false)
 	c.srv.draining.Store(true)
 	began := time.Now()
-	if n, err := c.read(nil, began.Add(patience)); n != 0 || err != errDraining {
-		t.Errorf("%d, %v", n, err)
+	if err := c.wait(c.tryAwait, began.Add(patience)); c.ioN != 0 || err != errDraining {
+		t.Errorf("%d, %v", c.ioN, err)
 	}
 	if d := time.Since(began); d > patience/2 {
 		t.Errorf("waited %v", d)
@@ -61,8 +61,8 @@ func TestDrainLeavesNoDeadline(t *testing.T) {
 	c.idle.Store(true)
 	c.fresh.Store(false)
 	c.srv.draining.Store(true)
-	if n, err := c.read(nil, time.Now().Add(short)); n != 1 || err != nil {
-		t.Fatalf("%d, %v", n, err)
+	if err := c.wait(c.tryAwait, time.Now().Add(short)); c.ioN != 1 || err != nil {
+		t.Fatalf("%d, %v", c.ioN, err)
 	}
 	c.idle.Store(false)
 	hang := time.AfterFunc(patience, func() { c.tcp.Close() })

@@ -18,8 +18,8 @@ type dateSecond struct {
 	text string
 }
 
-func (d *dateClock) now() string {
-	t := time.Now()
+// at returns t as an HTTP-date.
+func (d *dateClock) at(t time.Time) string {
 	if last := d.last.Load(); last != nil && last.unix == t.Unix() {
 		return last.text
 	}

@@ -94,9 +94,10 @@ type Request struct {
 // Transfer-Encoding, Connection) and Date are the engine's: it drops them from
 // Header and writes its own.
 type Response struct {
-	Status int // 0 is taken for 200
-	Header Header
-	Body   Content
+	Status   int      // 0 is taken for 200
+	Rendered Rendered // come before those of Header
+	Header   Header
+	Body     Content
 }
 
 // ConnState is what a connection is doing, as far as an Observer is told.
@@ -122,10 +123,12 @@ type Observer interface {
 	// one of the Refused… constants.
 	Refused(reason string)
 	// Begin is called when a request head was read and the handler is about to
-	// be called. It is followed by exactly one Done.
+	// be called. It is followed by exactly one Done. See QuickHandler for those
+	// requests that have none.
 	Begin(x *Exchange)
 	// Done is called once an exchange is over. It is also called, without a
-	// Begin, for a request that could not be parsed: x.Req then holds what
+	// Begin, for one that was answered at once (see QuickHandler), and for a
+	// request that could not be parsed: x.Req then holds what
 	// could be read of it, and x.Err an *Error with a Reason; and for a
 	// connection that was refused and got a 503 for it: x.Req is then empty and
 	// x.Err an *Error without a Reason.

@@ -71,6 +71,16 @@ func (h *Header) Del(name string) {
 	*h = kept
 }
 
+// Rendered is a list of field lines made ready to be sent, any number of times.
+type Rendered struct{ text string }
+
+// Render checks and renders field lines. Fields that are the engine's are left
+// out, as they are in a Response.
+func Render(h Header) (Rendered, error) {
+	b, err := appendFields(nil, h)
+	return Rendered{string(b)}, err
+}
+
 // equalFold compares two ASCII strings without regard to case. Unlike
 // strings.EqualFold it knows no Unicode: U+212A is not a "k" in a field name.
 func equalFold(a, b string) bool {

@@ -63,7 +63,7 @@ func planResponse(req *Request, res *Response, keep bool) respondPlan {
 
 // appendHead renders the head of an answer. It fails when a field would break
 // the message: that is an error of the handler.
-func appendHead(dst []byte, p respondPlan, header Header, req *Request, date string) ([]byte, error) {
+func appendHead(dst []byte, p respondPlan, res *Response, req *Request, date string) ([]byte, error) {
 	if p.status < 200 || p.status > 599 {
 		return dst, fmt.Errorf("status %d is none of a final answer", p.status)
 	}
@@ -74,25 +74,14 @@ func appendHead(dst []byte, p respondPlan, header Header, req *Request, date str
 	if p.length < 0 {
 		return dst, fmt.Errorf("body of %d bytes", p.length)
 	}
-	dst = append(dst, "HTTP/1.1 "...)
-	dst = strconv.AppendInt(dst, int64(p.status), 10)
-	dst = append(dst, ' ')
-	dst = append(dst, StatusText(p.status)...)
-	dst = append(dst, "\r\nDate: "...)
+	dst = append(dst, statusLine(p.status)...)
+	dst = append(dst, "Date: "...)
 	dst = append(dst, date...)
 	dst = append(dst, "\r\n"...)
-	for i := range header {
-		f := &header[i]
-		if f.Name == "" || !all(f.Name, isToken) || !all(f.Value, isValue) {
-			return dst, fmt.Errorf("field %q of the answer is malformed", f.Name)
-		}
-		if engineField(f.Name) {
-			continue
-		}
-		dst = append(dst, f.Name...)
-		dst = append(dst, ": "...)
-		dst = append(dst, f.Value...)
-		dst = append(dst, "\r\n"...)
+	dst = append(dst, res.Rendered.text...)
+	dst, err := appendFields(dst, res.Header)
+	if err != nil {
+		return dst, err
 	}
 	switch p.end {
 	case endLength:
@@ -111,6 +100,24 @@ func appendHead(dst []byte, p respondPlan, header Header, req *Request, date str
 		dst = append(dst, "Connection: keep-alive\r\n"...)
 	}
 	return append(dst, "\r\n"...), nil
+}
+
+// appendFields renders field lines. It fails for what would break the message.
+func appendFields(dst []byte, header Header) ([]byte, error) {
+	for i := range header {
+		f := &header[i]
+		if f.Name == "" || !all(f.Name, isToken) || !all(f.Value, isValue) {
+			return dst, fmt.Errorf("field %q of the answer is malformed", f.Name)
+		}
+		if engineField(f.Name) {
+			continue
+		}
+		dst = append(dst, f.Name...)
+		dst = append(dst, ": "...)
+		dst = append(dst, f.Value...)
+		dst = append(dst, "\r\n"...)
+	}
+	return dst, nil
 }
 
 // engineField reports whether only the engine may write that field.
@@ -159,7 +166,17 @@ func errorResponse(err error) Response {
 	return res
 }
 
-func errorPage(status int) []byte {
+// errorPage is the page for a status, 400 to 599.
+func errorPage(status int) []byte { return errorPages[status-400] }
+
+var errorPages = func() (pages [200][]byte) {
+	for i := range pages {
+		pages[i] = renderErrorPage(400 + i)
+	}
+	return pages
+}()
+
+func renderErrorPage(status int) []byte {
 	return fmt.Appendf(nil, "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>%d %s</title>"+
 		"<style>body{font:16px/1.5 system-ui,sans-serif;margin:15vh auto;max-width:34em;padding:0 1em}"+
 		"h1{font-size:1.4em}@media(prefers-color-scheme:dark){body{background:#111;color:#ddd}}</style></head>"+
@@ -212,15 +229,15 @@ func (x *Exchange) fail(err error) {
 // plan renders the head of x.Res into c.head. An answer that can't be sent is
 // replaced by an error page.
 func (c *conn) plan(x *Exchange, keep bool) (respondPlan, []byte) {
-	date := c.srv.date.now()
+	date := c.srv.date.at(time.Now())
 	p := planResponse(&x.Req, &x.Res, keep)
-	head, err := appendHead((*c.head)[:0], p, x.Res.Header, &x.Req, date)
+	head, err := appendHead((*c.head)[:0], p, &x.Res, &x.Req, date)
 	if err != nil {
 		x.Err = err
 		x.discard()
 		x.Res = errorResponse(err)
 		p = planResponse(&x.Req, &x.Res, false)
-		head, _ = appendHead((*c.head)[:0], p, x.Res.Header, &x.Req, date) // its fields are our own
+		head, _ = appendHead((*c.head)[:0], p, &x.Res, &x.Req, date) // its fields are our own
 	}
 	x.Res.Status = p.status
 	return p, head
@@ -237,6 +254,11 @@ func (c *conn) dropHead() {
 
 // writeResponse sends head and x's body, and closes the body.
 func (c *conn) writeResponse(svc *Service, x *Exchange, p respondPlan, head []byte) (err error) {
+	if k := x.Res.Body.kind; k == contentBytes || k == contentNone { // nothing to close, and nothing of a handler's that could panic
+		err = c.writeAnswer(svc, x, p, head)
+		x.Sent = max(0, c.out.sent-int64(len(head)))
+		return err
+	}
 	defer recovered(&err)
 	defer func() { err = errors.Join(err, x.Res.Body.Close()) }()
 	if p.tunnel {

@@ -79,7 +79,7 @@ func TestAppendHead(t *testing.T) {
 			"HTTP/1.1 200 OK\r\nDate: now\r\nDato: x\r\nContent-Length: 1\r\n\r\n"},
 	}
 	for _, tt := range tests {
-		got, err := appendHead(nil, tt.plan, tt.header, &tt.req, "now")
+		got, err := appendHead(nil, tt.plan, &Response{Header: tt.header}, &tt.req, "now")
 		if string(got) != tt.want || err != nil {
 			t.Errorf("%s: %q, %v\nwant %q", tt.name, got, err, tt.want)
 		}
@@ -111,7 +111,7 @@ func TestAppendHead(t *testing.T) {
 		{"CONNECT without a tunnel", connect, good, nil},
 	}
 	for _, tt := range malformed {
-		if got, err := appendHead(nil, tt.plan, tt.header, &tt.req, "now"); err == nil {
+		if got, err := appendHead(nil, tt.plan, &Response{Header: tt.header}, &tt.req, "now"); err == nil {
 			t.Errorf("%s: %q", tt.name, got)
 		}
 	}
@@ -142,13 +142,13 @@ func TestDate(t *testing.T) {
 	var d dateClock
 	before := time.Now().Truncate(time.Second)
 	for range 2 {
-		got, err := http.ParseTime(d.now())
+		got, err := http.ParseTime(d.at(time.Now()))
 		if err != nil || got.Before(before) || got.After(time.Now()) {
 			t.Errorf("%v, %v", got, err)
 		}
 	}
 	d.last.Store(&dateSecond{1, "stale"})
-	if d.now() == "stale" {
+	if d.at(time.Now()) == "stale" {
 		t.Error("the date stands still")
 	}
 }

@@ -30,6 +30,7 @@ type Service struct {
 	// not read the request's body.
 	ErrorResponse func(x *Exchange)
 
+	quick  QuickHandler    // Handler, if it is one
 	ctx    context.Context // Exchange.Ctx of its exchanges
 	cancel context.CancelFunc
 	refs   atomic.Int64  // exchanges that use it; less retired once it is retired
@@ -90,6 +91,7 @@ func NewServer(ln *net.TCPListener, svc *Service, log *slog.Logger) *Server {
 func (s *Server) adopt(svc *Service) *Service {
 	svc.ctx, svc.cancel = context.WithCancel(s.ctx)
 	svc.unused = make(chan struct{})
+	svc.quick, _ = svc.Handler.(QuickHandler)
 	return svc
 }
 

@@ -1,5 +1,7 @@
 package protocol
 
+import "strconv"
+
 // StatusText is the reason phrase for a status code (RFC 9110, section 15), or
 // "Unknown" for a code without one.
 func StatusText(code int) string {
@@ -8,6 +10,17 @@ func StatusText(code int) string {
 	}
 	return "Unknown"
 }
+
+// statusLine is the status line with a status code (RFC 9112, section 4), from 200
+// to 599.
+func statusLine(code int) string { return statusLines[code-200] }
+
+var statusLines = func() (lines [400]string) {
+	for i := range lines {
+		lines[i] = "HTTP/1.1 " + strconv.Itoa(200+i) + " " + StatusText(200+i) + "\r\n"
+	}
+	return lines
+}()
 
 var statusText = map[int]string{
 	100: "Continue",

@@ -16,14 +16,23 @@ import (
 var errTimeout = errors.New("timed out")
 
 // read reads what is there into p, at least one byte, waiting until the given
-// time: errTimeout after it, io.EOF at the end, errDraining when the server
-// drains and the connection is idle. With a nil p it waits without holding a
-// buffer and reads into a fresh c.buf.
+// time. Errors are those of wait.
 func (c *conn) read(p []byte, until time.Time) (int, error) {
-	c.in, c.until, c.lastTry = p, until, false
+	c.in = p
+	err := c.wait(c.tryRead, until)
+	c.in = nil
+	return c.ioN, err
+}
+
+// wait calls try whenever there may be something to read, until it says that the
+// wait is over or the given time has come: errTimeout after it, io.EOF at the
+// end of what the client sends, errDraining when the server drains and the
+// connection is idle. try may put off the time, c.until.
+func (c *conn) wait(try func(fd uintptr) bool, until time.Time) error {
+	c.until, c.lastTry = until, false
 	for {
 		c.ioN, c.ioErr = 0, nil
-		err := c.raw.Read(c.tryRead)
+		err := c.raw.Read(try)
 		if err == nil {
 			err = c.ioErr
 		}
@@ -31,8 +40,7 @@ func (c *conn) read(p []byte, until time.Time) (int, error) {
 			err = io.EOF
 		}
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
-			c.in = nil
-			return c.ioN, err
+			return err
 		}
 		// The deadline may be an older one, or one that drain has set.
 		switch {
@@ -40,58 +48,50 @@ func (c *conn) read(p []byte, until time.Time) (int, error) {
 			c.lastTry = true
 			c.armed = time.Time{}
 			c.tcp.SetReadDeadline(time.Time{})
-		case !time.Now().Before(until):
-			c.in = nil
-			return 0, errTimeout
+		case !time.Now().Before(c.until):
+			c.ioN = 0
+			return errTimeout
 		default:
 			c.armed = time.Time{}
-			c.armRead()
+			c.armRead(c.until)
 		}
 	}
 }
 
 // readOnce is the callback of RawConn.Read: true ends the wait.
 func (c *conn) readOnce(fd uintptr) bool {
-	p := c.in
-	if p == nil {
-		if c.buf == nil {
-			c.buf = getBuffer()
-		}
-		p = c.buf
+	c.ioN, c.ioErr = readSocket(fd, c.in)
+	if c.ioErr == unix.EAGAIN {
+		c.ioErr = nil
+		c.armRead(c.until)
+		return false
 	}
+	return true
+}
+
+// readSocket reads what is there. Without any it returns EAGAIN as it is.
+func readSocket(fd uintptr, p []byte) (int, error) {
 	for {
-		c.ioN, c.ioErr = unix.Read(int(fd), p)
-		switch c.ioErr {
+		n, err := unix.Read(int(fd), p)
+		switch err {
 		case nil:
-			return true
+			return n, nil
 		case unix.EINTR:
-			continue
 		case unix.EAGAIN:
-			c.ioN, c.ioErr = 0, nil
-			if c.lastTry {
-				c.ioErr = errDraining
-				return true
-			}
-			if c.in == nil {
-				putBuffer(c.buf)
-				c.buf = nil
-			}
-			c.armRead()
-			return false
+			return 0, err
 		default:
-			c.ioN = 0
-			c.ioErr = os.NewSyscallError("read", c.ioErr)
-			return true
+			return 0, os.NewSyscallError("read", err)
 		}
 	}
 }
 
-// armRead sees to it that a wait ends at c.until or before. A deadline that is
-// earlier is left: read looks at the clock when it strikes.
-func (c *conn) armRead() {
-	if c.armed.IsZero() || c.armed.After(c.until) {
-		c.armed = c.until
-		c.tcp.SetReadDeadline(c.until) // fails only on a closed connection, which the read then tells
+// armRead sees to it that a wait is interrupted at the given time or before. A
+// deadline that is earlier is left: wait looks at the clock when it strikes, and
+// then tries once more.
+func (c *conn) armRead(by time.Time) {
+	if c.armed.IsZero() || c.armed.After(by) {
+		c.armed = by
+		c.tcp.SetReadDeadline(by) // fails only on a closed connection, which the read then tells
 		if c.idle.Load() && c.srv.draining.Load() {
 			c.tcp.SetReadDeadline(c.srv.drainAt(c)) // drain's own, which ours may have replaced
 		}
@@ -141,6 +141,7 @@ func (c *conn) send(limit time.Duration, try func(fd uintptr) bool) error {
 // when a good part of its buffer is free, which a slow but honest client may need
 // longer for than the limit: what counts is therefore what the client took.
 func (c *conn) armWrite(fd uintptr) {
+	c.slow()
 	c.out.waited = true
 	c.out.taken = c.out.sent - unacknowledged(fd)
 	c.tcp.SetWriteDeadline(time.Now().Add(c.out.limit))
@@ -227,10 +228,13 @@ func (c *conn) writeOnce(fd uintptr) bool {
 	o := &c.out
 	var n int
 	var err error
-	if len(o.then) > 0 {
+	switch {
+	case len(o.then) > 0:
 		n, err = unix.SendmsgBuffers(int(fd), [][]byte{o.bytes, o.then}, nil, nil, o.flags|unix.MSG_NOSIGNAL)
-	} else {
+	case o.flags != 0:
 		n, err = unix.SendmsgN(int(fd), o.bytes, nil, nil, o.flags|unix.MSG_NOSIGNAL)
+	default: // the quickest; the runtime takes SIGPIPE for an error
+		n, err = unix.Write(int(fd), o.bytes)
 	}
 	if n > 0 {
 		o.took(n)
