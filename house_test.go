@@ -29,7 +29,8 @@ var rooms = map[string][]string{
 	"cgi":               {"protocol"},
 	"protocol":          {},
 	"metrics":           {},
-	"bench":             {}, // a program beside the house, which looks at it from outside
+	"bench":             {}, // programs beside the house, which look at it from outside
+	"bench/soak":        {},
 }
 
 // forbidden are packages of the standard library that a room does without: HTTP

@@ -73,8 +73,6 @@ func appendJSONStderr(b []byte, at time.Time, site, script, line string) []byte 
 	return append(b, "}\n"...)
 }
 
-const combinedTime = "[02/Jan/2006:15:04:05 -0700]"
-
 // appendCombined appends the line for an exchange in the format "combined",
 // which is that of the Apache HTTP server, escaped as it does. Only a space in
 // the user is escaped as well, as the line could not be taken apart otherwise.
@@ -87,7 +85,7 @@ func appendCombined(b []byte, x *protocol.Exchange) []byte {
 	b = append(b, " - "...)
 	b = appendOrDash(b, capped(x.Req.User), ' ')
 	b = append(b, ' ')
-	b = x.Start.AppendFormat(b, combinedTime)
+	b = appendCombinedTime(b, x.Start)
 	b = append(b, ` "`...)
 	b = appendRequestLine(b, x)
 	b = append(b, `" `...)
@@ -126,7 +124,7 @@ func appendRequestLine(b []byte, x *protocol.Exchange) []byte {
 // is no such line in the combined format, so it begins with the time instead of
 // an address.
 func appendCombinedStderr(b []byte, at time.Time, script, line string) []byte {
-	b = at.AppendFormat(b, combinedTime)
+	b = appendCombinedTime(b, at)
 	b = append(b, ` script "`...)
 	b = appendSlashed(b, script, 0)
 	b = append(b, `" stderr "`...)
@@ -145,7 +143,10 @@ func statusOf(x *protocol.Exchange) int {
 // appendRemote appends the client's address, without a zone, if it is known.
 func appendRemote(b []byte, x *protocol.Exchange) []byte {
 	if addr := x.Req.Remote.Addr(); addr.IsValid() {
-		b = addr.Unmap().WithZone("").AppendTo(b)
+		if addr.Zone() != "" {
+			addr = addr.WithZone("")
+		}
+		b = addr.Unmap().AppendTo(b)
 	}
 	return b
 }
@@ -194,11 +195,24 @@ var plain = func() (t [256]bool) {
 	return t
 }()
 
+func allPlain(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if !plain[s[i]] {
+			return false
+		}
+	}
+	return true
+}
+
 // appendQuoted appends s as a JSON string (RFC 8259, section 7). Invalid UTF-8
 // is replaced by U+FFFD; control characters, also those of Latin-1, which
 // terminals obey, are escaped.
 func appendQuoted(b []byte, s string) []byte {
 	b = append(b, '"')
+	if allPlain(s) {
+		b = append(b, s...)
+		return append(b, '"')
+	}
 	start := 0
 	for i := 0; i < len(s); {
 		if plain[s[i]] {
@@ -278,46 +292,4 @@ func appendSlashed(b []byte, s string, also byte) []byte {
 func appendHex(b []byte, c byte) []byte {
 	const digits = "0123456789abcdef"
 	return append(b, digits[c>>4], digits[c&15])
-}
-
-// appendMillis appends t in UTC as RFC 3339 has it, with milliseconds.
-func appendMillis(b []byte, t time.Time) []byte {
-	t = t.UTC()
-	year, month, day := t.Date()
-	hour, minute, second := t.Clock()
-	b = appendDigits(b, year, 4)
-	b = append(b, '-')
-	b = appendDigits(b, int(month), 2)
-	b = append(b, '-')
-	b = appendDigits(b, day, 2)
-	b = append(b, 'T')
-	b = appendDigits(b, hour, 2)
-	b = append(b, ':')
-	b = appendDigits(b, minute, 2)
-	b = append(b, ':')
-	b = appendDigits(b, second, 2)
-	b = append(b, '.')
-	b = appendDigits(b, t.Nanosecond()/1e6, 3)
-	return append(b, 'Z')
-}
-
-// appendSeconds appends d, at least 0, in seconds with six digits after the
-// point.
-func appendSeconds(b []byte, d time.Duration) []byte {
-	d = max(d, 0)
-	b = strconv.AppendInt(b, int64(d/time.Second), 10)
-	b = append(b, '.')
-	return appendDigits(b, int(d%time.Second/time.Microsecond), 6)
-}
-
-// appendDigits appends the last n decimal digits of v, which is at least 0.
-func appendDigits(b []byte, v, n int) []byte {
-	for range n {
-		b = append(b, '0')
-	}
-	for i := len(b) - 1; n > 0; i, n = i-1, n-1 {
-		b[i] = byte('0' + v%10)
-		v /= 10
-	}
-	return b
 }

@@ -16,8 +16,8 @@ import (
 
 const (
 	logDelay  = time.Second // a line is written at most that long after its exchange
-	logBuffer = 32 << 10    // bytes: a buffer that is longer is written at once
-	logBound  = 1 << 20     // bytes buffered at most, while a write takes its time
+	logBuffer = 64 << 10    // bytes: a buffer that is longer is written at once
+	logBound  = 4 << 20     // bytes buffered at most, while a write takes its time
 
 	logPatience = 10 * time.Second
 )

@@ -1,72 +1,33 @@
 package instance
 
 import (
+	"path"
 	"slices"
 	"sync"
 	"sync/atomic"
-	"syscall"
-
-	"golang.org/x/sys/unix"
+	"time"
 )
-
-// Budget is the memory that the sites of a process share to keep small files in.
-// A site takes what the others leave; when there is none left, sites that have
-// more than an equal share give way. Its methods may be called concurrently.
-type Budget struct {
-	total int64 // bytes
-	used  atomic.Int64
-
-	mu      sync.Mutex
-	members map[*fileCache]struct{}
-}
-
-// DefaultBudget is how much memory, in bytes, files of all sites together take.
-const DefaultBudget = 64 << 20
-
-// NewBudget returns a budget of total bytes; with none or less nothing is kept.
-func NewBudget(total int64) *Budget {
-	return &Budget{total: total, members: map[*fileCache]struct{}{}}
-}
-
-// share is an equal share of the budget.
-func (b *Budget) share() int64 {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.total / int64(max(1, len(b.members)))
-}
-
-// trim has sites that are over an equal share give files up until the budget
-// holds.
-func (b *Budget) trim() {
-	share := b.share()
-	b.mu.Lock()
-	members := make([]*fileCache, 0, len(b.members))
-	for c := range b.members {
-		members = append(members, c)
-	}
-	b.mu.Unlock()
-	for _, c := range members {
-		if over := b.used.Load() - b.total; over > 0 {
-			c.shrink(over, share)
-		}
-	}
-}
 
 // maxCached is how large a file may be to be kept. Larger ones are sent with
 // sendfile(2), which costs no more from there on.
 const maxCached = 256 << 10
 
 // entryCost is what an entry takes besides its content, in bytes, roughly.
-const entryCost = 512
+const entryCost = 1 << 10
 
-// fileCache keeps small files in memory, with what their answers' heads say. A
-// file is compared with the one on disk, by one stat(2), before it is served: a
-// change shows at once. Its methods may be called concurrently.
+// lookTime is how long an answer that is kept is given without a look at the
+// disk.
+const lookTime = 200 * time.Millisecond
+
+// fileCache keeps answers in memory: small files, with the heads of their answers
+// rendered, and that there is nothing of a name. What is kept is compared with
+// what is on disk at most every lookTime. Its methods may be called concurrently.
 type fileCache struct {
 	budget *Budget
 
 	mu      sync.RWMutex
 	files   map[string]*cachedFile // by the path of the request
+	folders map[string]*watched    // that files have names in, by name
 	ring    []*cachedFile          // for the hand that looks for files to give up
 	hand    int
 	used    int64
@@ -74,51 +35,56 @@ type fileCache struct {
 	closed  bool
 }
 
-// cachedFile is one file, immutable but for the atomics.
+// cachedFile is what a path leads to, immutable but for the atomics.
 type cachedFile struct {
-	resource
-	key    string
-	name   string   // relative to the root
-	absent []string // names that must not be there for it to be the answer: index files before it
-	same   identity
+	variants        // unless nothing is there
+	missing  error  // what a request gets then
+	key      string // path of the request
+	open     bool   // for GET and HEAD by anybody
+	shared   bool   // the contents are those of another entry
+
+	names   []namedFile  // what must be there, each the same
+	absent  []string     // what must not be there, or something else would be the answer
+	folder  *watched     // as long as it stays the same, no name came up in it; nil: not all of absent are in one folder
+	looked  atomic.Int64 // when a request came before which the files were last compared, in nanoseconds of Unix time
+	settled atomic.Int64 // the state of folder in which absent were last looked for; 0: none
+
 	cost   int64
 	wanted atomic.Bool // since the hand came by
 	index  int         // in ring
 }
 
-// identity tells whether a file is the same and has the same content.
-type identity struct {
-	dev, ino          uint64
-	size              int64
-	modified, changed int64 // nanoseconds
-}
-
-func identify(st *syscall.Stat_t) identity {
-	return identity{st.Dev, st.Ino, st.Size, st.Mtim.Nano(), st.Ctim.Nano()}
+// namedFile is a file by its name, relative to the root.
+type namedFile struct {
+	name string
+	same identity
 }
 
 func newFileCache(budget *Budget) *fileCache {
-	c := &fileCache{budget: budget, files: map[string]*cachedFile{}}
+	c := &fileCache{budget: budget, files: map[string]*cachedFile{}, folders: map[string]*watched{}}
 	budget.mu.Lock()
 	budget.members[c] = struct{}{}
 	budget.mu.Unlock()
 	return c
 }
 
-// get returns the file that answers a request for path, if it is kept and is the
-// one on disk. folder is the root's descriptor.
-func (c *fileCache) get(path string, folder int) *cachedFile {
+// get returns the answer to a request for path that began now, if it is kept and
+// still what is on disk, or was so less than lookTime before. root is the root's
+// descriptor.
+func (c *fileCache) get(path string, root int, now int64) *cachedFile {
 	c.mu.RLock()
 	f := c.files[path]
 	c.mu.RUnlock()
 	if f == nil {
 		return nil
 	}
-	if !f.current(folder) {
-		c.mu.Lock()
-		c.remove(f)
-		c.mu.Unlock()
-		return nil
+	if looked := f.looked.Load(); uint64(now-looked) >= uint64(lookTime) { // also when the clock was set back
+		if !f.current(root, now) {
+			c.mu.Lock()
+			c.remove(f)
+			c.mu.Unlock()
+			return nil
+		}
 	}
 	if !f.wanted.Load() {
 		f.wanted.Store(true)
@@ -126,18 +92,36 @@ func (c *fileCache) get(path string, folder int) *cachedFile {
 	return f
 }
 
-// current compares the file with the one on disk. A name that leads elsewhere by
-// now, out of the root perhaps, leads to another file.
-func (f *cachedFile) current(folder int) bool {
-	var st unix.Stat_t
-	for _, name := range f.absent {
-		if unix.Fstatat(folder, name, &st, 0) != unix.ENOENT {
+// current compares f with what is on disk, or was there less than lookTime before
+// now, and notes when that was. A name that leads elsewhere by now, out of the root
+// perhaps, leads to another file.
+func (f *cachedFile) current(root int, now int64) bool {
+	for i := range f.names {
+		if same, there := lookAt(root, f.names[i].name); !there || same != f.names[i].same {
 			return false
 		}
 	}
-	return unix.Fstatat(folder, f.name, &st, 0) == nil &&
-		identity{st.Dev, st.Ino, st.Size, st.Mtim.Nano(), st.Ctim.Nano()} == f.same
+	if len(f.absent) == 0 {
+		f.looked.Store(now)
+		return true
+	}
+	folder := f.folder.look(root, now)
+	if folder.state != 0 && folder.state == f.settled.Load() {
+		f.looked.Store(folder.at) // names may have come up since
+		return true
+	}
+	for _, name := range f.absent {
+		if !nothing(root, name) {
+			return false
+		}
+	}
+	f.settled.Store(folder.state)
+	f.looked.Store(now)
+	return true
 }
+
+// largest is how large a file may be to be kept, in bytes; 0: nothing is kept.
+func (c *fileCache) largest() int64 { return min(maxCached, c.budget.total/8) }
 
 // state is to be taken before a file is looked up that put is then called with.
 func (c *fileCache) state() uint64 {
@@ -146,16 +130,33 @@ func (c *fileCache) state() uint64 {
 	return c.changes
 }
 
-// put keeps f, unless something was dropped since state, or there is no room.
-func (c *fileCache) put(f *cachedFile, state uint64) {
-	f.cost = int64(len(f.body)+len(f.key)+len(f.name)) + entryCost
+// put keeps f, which was looked up for a request that began now, if it is still
+// what is on disk, unless something was dropped since state, or there is no room.
+func (c *fileCache) put(f *cachedFile, root int, now int64, state uint64) {
+	f.folder = c.watch(f.absent)
+	if !f.current(root, now) || !c.insert(f, state) {
+		c.mu.Lock()
+		c.unwatch(f.folder)
+		c.mu.Unlock()
+	}
+}
+
+// insert keeps f unless something was dropped since state, or there is no room.
+func (c *fileCache) insert(f *cachedFile, state uint64) bool {
+	f.cost = int64(len(f.key)) + entryCost
+	if !f.shared {
+		f.cost += f.bytes()
+	}
+	for _, name := range f.absent {
+		f.cost += int64(len(name))
+	}
 	if f.cost > c.budget.total/8 {
-		return
+		return false
 	}
 	c.mu.Lock()
 	if c.closed || c.changes != state {
 		c.mu.Unlock()
-		return
+		return false
 	}
 	if old := c.files[f.key]; old != nil {
 		c.remove(old)
@@ -169,6 +170,39 @@ func (c *fileCache) put(f *cachedFile, state uint64) {
 	if over {
 		c.budget.trim()
 	}
+	return true
+}
+
+// watch returns the folder that all of names are in, or nil.
+func (c *fileCache) watch(names []string) *watched {
+	if len(names) == 0 {
+		return nil
+	}
+	folder := path.Dir(names[0])
+	for _, name := range names[1:] {
+		if path.Dir(name) != folder {
+			return nil
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	w := c.folders[folder]
+	if w == nil {
+		w = &watched{name: folder}
+		c.folders[folder] = w
+	}
+	w.users++
+	return w
+}
+
+// unwatch is the end of a use of w, which may be nil. The caller holds mu.
+func (c *fileCache) unwatch(w *watched) {
+	if w == nil {
+		return
+	}
+	if w.users--; w.users == 0 && c.folders[w.name] == w {
+		delete(c.folders, w.name)
+	}
 }
 
 // drop forgets what a file, named relative to the root, is the answer to, or
@@ -178,7 +212,8 @@ func (c *fileCache) drop(name string) {
 	defer c.mu.Unlock()
 	c.changes++
 	for i := len(c.ring) - 1; i >= 0; i-- {
-		if f := c.ring[i]; f.name == name || slices.Contains(f.absent, name) {
+		f := c.ring[i]
+		if slices.Contains(f.absent, name) || slices.ContainsFunc(f.names, func(n namedFile) bool { return n.name == name }) {
 			c.remove(f)
 		}
 	}
@@ -190,7 +225,8 @@ func (c *fileCache) clear() {
 	defer c.mu.Unlock()
 	c.changes++
 	c.budget.used.Add(-c.used)
-	c.files, c.ring, c.used, c.hand = map[string]*cachedFile{}, nil, 0, 0
+	c.files, c.folders = map[string]*cachedFile{}, map[string]*watched{}
+	c.ring, c.used, c.hand = nil, 0, 0
 }
 
 // close forgets everything for good.
@@ -235,4 +271,5 @@ func (c *fileCache) remove(f *cachedFile) {
 	c.ring = c.ring[:last]
 	c.used -= f.cost
 	c.budget.used.Add(-f.cost)
+	c.unwatch(f.folder)
 }

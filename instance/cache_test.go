@@ -1,6 +1,7 @@
 package instance
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -27,8 +28,8 @@ func (s *site) fetch(path string) (status int, body string) {
 func (s *site) warm(path, want string) {
 	s.t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); ; {
-		if status, body := s.fetch(path); status != 200 || body != want {
-			s.t.Fatalf("%s: %d %q, want %q", path, status, body, want)
+		if status, body := s.fetch(path); status == 200 && body != want {
+			s.t.Fatalf("%s: %q, want %q", path, body, want)
 		}
 		s.files.mu.RLock()
 		kept := s.files.files[path] != nil
@@ -50,8 +51,17 @@ func (s *site) wants(path string, status int, body string) {
 	}
 }
 
-// Whatever happens to a file that is kept in memory shows at the next request.
-func TestCacheIsNeverStale(t *testing.T) {
+// soon waits until path is answered so: what was kept may be given for lookTime.
+func (s *site) soon(path string, status int, body string) {
+	s.t.Helper()
+	eventually(s.t, path+" is up to date", func() bool {
+		got, text := s.fetch(path)
+		return got == status && (status != 200 || text == body)
+	})
+}
+
+// Whatever happens to a file that is kept in memory shows soon.
+func TestCacheSeesChanges(t *testing.T) {
 	s := open(t, func(spec *Spec) { spec.Index = []string{"index.htm", "index.html"} })
 	http.DefaultClient.CloseIdleConnections()
 	t.Cleanup(http.DefaultClient.CloseIdleConnections)
@@ -61,31 +71,31 @@ func TestCacheIsNeverStale(t *testing.T) {
 
 	s.warm("/a.txt", "first")
 	must(t, os.WriteFile(at("a.txt"), []byte("other"), 0o644)) // in place, of the same size
-	s.wants("/a.txt", 200, "other")
+	s.soon("/a.txt", 200, "other")
 
 	s.warm("/a.txt", "other")
 	s.file("new", "moved")
 	must(t, os.Rename(at("new"), at("a.txt")))
-	s.wants("/a.txt", 200, "moved")
+	s.soon("/a.txt", 200, "moved")
 
 	s.warm("/a.txt", "moved")
 	must(t, os.Remove(at("a.txt")))
-	s.wants("/a.txt", 404, "")
+	s.soon("/a.txt", 404, "")
 
 	s.file("a.txt", "inside")
 	s.warm("/a.txt", "inside")
 	must(t, os.Remove(at("a.txt")))
 	writeFile(t, filepath.Join(s.dir, "secret"), "secret")
 	must(t, os.Symlink(filepath.Join(s.dir, "secret"), at("a.txt")))
-	s.wants("/a.txt", 404, "")
+	s.soon("/a.txt", 404, "")
 
 	s.warm("/d/", "index")
 	s.file("d/index.htm", "before")
-	s.wants("/d/", 200, "before")
+	s.soon("/d/", 200, "before")
 
 	s.warm("/d/index.html", "index")
 	must(t, os.Rename(at("d"), at("e")))
-	s.wants("/d/index.html", 404, "")
+	s.soon("/d/index.html", 404, "")
 }
 
 // The answers from memory are those from disk: conditions, ranges, HEAD.
@@ -127,13 +137,21 @@ func TestCacheAnswersAlike(t *testing.T) {
 	}
 }
 
+// entry is what a path leads to, without anything on disk.
+func entry(key, name string, size int, absent ...string) *cachedFile {
+	return &cachedFile{
+		variants: variants{plain: resource{body: make([]byte, size)}},
+		key:      key, names: []namedFile{{name: name}}, absent: absent,
+	}
+}
+
 // An upload and a deletion through the site leave nothing behind in memory, also
 // when the file is being read at that moment.
 func TestCacheDrop(t *testing.T) {
 	budget := NewBudget(1 << 20)
 	c := newFileCache(budget)
 	put := func(key, name string, absent ...string) {
-		c.put(&cachedFile{resource: resource{body: make([]byte, 100)}, key: key, name: name, absent: absent}, c.state())
+		c.insert(entry(key, name, 100, absent...), c.state())
 	}
 	put("/a", "a")
 	put("/d/", "d/index.html", "d/index.php")
@@ -141,7 +159,7 @@ func TestCacheDrop(t *testing.T) {
 	state := c.state()
 	c.drop("a")
 	c.drop("d/index.php")
-	c.put(&cachedFile{key: "/late", name: "late"}, state)
+	c.insert(entry("/late", "late", 1), state)
 	if len(c.files) != 1 || c.files["/b"] == nil || len(c.ring) != 1 {
 		t.Errorf("left: %v", c.files)
 	}
@@ -161,7 +179,7 @@ func TestBudget(t *testing.T) {
 	fill := func(c *fileCache, n int) {
 		for i := range n {
 			key := fmt.Sprint("/", i)
-			c.put(&cachedFile{resource: resource{body: make([]byte, size)}, key: key, name: key[1:]}, c.state())
+			c.insert(entry(key, key[1:], size), c.state())
 			if used := budget.used.Load(); used > budget.total {
 				t.Fatalf("%d of %d bytes are in use", used, budget.total)
 			}
@@ -194,7 +212,7 @@ func TestCacheKeepsWhatIsWanted(t *testing.T) {
 	defer c.close()
 	for i := range 200 {
 		key := fmt.Sprint("/", i)
-		c.put(&cachedFile{resource: resource{body: make([]byte, 900)}, key: key, name: key[1:]}, c.state())
+		c.insert(entry(key, key[1:], 900), c.state())
 		if hot := c.files["/0"]; hot == nil {
 			t.Fatalf("the file that is wanted was given up after %d", i)
 		} else {
@@ -203,13 +221,38 @@ func TestCacheKeepsWhatIsWanted(t *testing.T) {
 	}
 }
 
+// history is the versions of a file with the times when they were there.
+type history struct {
+	mu       sync.Mutex
+	versions []int64
+	since    []time.Time
+}
+
+func (h *history) add(v int64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.versions, h.since = append(h.versions, v), append(h.since, time.Now())
+}
+
+// at is the latest version that was there at some time.
+func (h *history) at(t time.Time) int64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for i := len(h.since) - 1; i >= 0; i-- {
+		if h.since[i].Before(t) {
+			return h.versions[i]
+		}
+	}
+	return 0
+}
+
 // Files are replaced, and written to in place, under readers: every answer is
-// whole, and never older than what was on disk when its request began.
+// whole, and never older than what was on disk lookTime before its request began.
 func TestCacheUnderChange(t *testing.T) {
 	s := open(t, nil)
 	t.Cleanup(http.DefaultClient.CloseIdleConnections)
 	const files, readers = 4, 8
-	var versions [files]atomic.Int64
+	var versions [files]history
 	content := func(v int64) string { return strings.Repeat(fmt.Sprintf("%08d\n", v), 100) }
 	name := func(i int) string { return fmt.Sprintf("f%d.txt", i) }
 	for i := range files {
@@ -235,7 +278,7 @@ func TestCacheUnderChange(t *testing.T) {
 			if err := os.Rename(temp, filepath.Join(s.root, name(i))); err != nil {
 				t.Error(err)
 			}
-			versions[i].Store(v)
+			versions[i].add(v)
 		}
 	})
 	var answers atomic.Int64
@@ -248,7 +291,7 @@ func TestCacheUnderChange(t *testing.T) {
 				default:
 				}
 				i := r % files
-				before := versions[i].Load()
+				before := versions[i].at(time.Now().Add(-lookTime))
 				_, body := s.fetch("/" + name(i))
 				var got int64
 				if _, err := fmt.Sscanf(body, "%08d", &got); err != nil || body != content(got) || got < before {
@@ -264,5 +307,33 @@ func TestCacheUnderChange(t *testing.T) {
 	all.Wait()
 	if answers.Load() < 100 {
 		t.Errorf("only %d answers", answers.Load())
+	}
+}
+
+// That there is nothing of a name is known of its folder, which is looked at for
+// all names together: the times of the two looks don't add up.
+func TestCacheAbsenceIsFresh(t *testing.T) {
+	dir := t.TempDir()
+	root, err := os.Open(dir)
+	must(t, err)
+	defer root.Close()
+	c := newFileCache(NewBudget(1 << 20))
+	defer c.close()
+	fd, begin := int(root.Fd()), time.Now().Add(time.Minute)
+	at := func(ms int) int64 { return begin.Add(time.Duration(ms) * time.Millisecond).UnixNano() }
+	gone := errors.New("gone")
+	c.put(&cachedFile{key: "/a", missing: gone, absent: []string{"a"}}, fd, at(0), c.state())
+	c.put(&cachedFile{key: "/b", missing: gone, absent: []string{"b"}}, fd, at(185), c.state())
+	if c.get("/a", fd, at(202)) == nil || c.get("/b", fd, at(202)) == nil {
+		t.Fatal("what is missing is not kept")
+	}
+	time.Sleep(10 * time.Millisecond) // over a tick of the file system's clock
+	writeFile(t, filepath.Join(dir, "b"), "b")
+	if c.get("/b", fd, at(384)) == nil {
+		t.Error("the disk was looked at before its time")
+	}
+	c.get("/b", fd, at(392))
+	if c.get("/b", fd, at(406)) != nil {
+		t.Error("what came up is still missing after more than lookTime")
 	}
 }

@@ -13,27 +13,29 @@ import (
 type Action uint8
 
 const (
-	Refuse  Action = iota // answer with Decision.Status
-	Read                  // GET and HEAD: a file, an index file or a script
-	Submit                // POST and PATCH: a script takes it, a file doesn't
-	Upload                // PUT
-	Remove                // DELETE
-	Options               // OPTIONS
-	Connect               // CONNECT: a tunnel
+	Refuse    Action = iota // answer with Decision.Status
+	Read                    // GET and HEAD: a file, an index file or a script
+	Submit                  // POST and PATCH: a script takes it, a file doesn't
+	Upload                  // PUT
+	Remove                  // DELETE
+	Options                 // OPTIONS
+	Connect                 // CONNECT: a tunnel
+	Elsewhere               // any other: a redirect block sends it to Decision.Location
 )
 
 func (a Action) String() string {
-	return [...]string{"refuse", "read", "submit", "upload", "remove", "options", "connect"}[a]
+	return [...]string{"refuse", "read", "submit", "upload", "remove", "options", "connect", "redirect"}[a]
 }
 
 // Decision is what a request is. When Protect is set its credentials come before
 // everything else: a request without the right ones gets 401, whatever Action
 // and Status say.
 type Decision struct {
-	Protect *Protect
-	Action  Action
-	Status  int    // for Refuse: 4xx or 5xx
-	Why     string // for Refuse: the cause, for the log
+	Protect  *Protect
+	Action   Action
+	Status   int    // for Refuse: 4xx or 5xx; for Elsewhere: 3xx
+	Why      string // for Refuse: the cause, for the log
+	Location string // for Elsewhere: a URL reference
 }
 
 // trace collects the reasons of a decision, for `sited explain`. A nil trace
@@ -67,6 +69,13 @@ func (p *policy) decide(r *protocol.Request, t *trace) Decision {
 		return d
 	case protocol.MethodTrace:
 		return deny(d.Protect, 501, "TRACE would show credentials to whoever makes a browser ask", t)
+	}
+	if to := p.redirectFor(r.Path); to != nil {
+		d.Action, d.Status, d.Location = Elsewhere, to.status, to.location(r.Path, r.Query)
+		if t != nil {
+			t.say("redirect %q: sends to %s -> %d", to.glob, d.Location, d.Status)
+		}
+		return d
 	}
 	if hidden(r.Path) {
 		return deny(d.Protect, 404, "dotfiles are not served", t)

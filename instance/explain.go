@@ -39,6 +39,7 @@ func Explain(spec Spec, head string) (*Explanation, error) {
 		}
 		e.Status = p.explain(&req, t)
 	}
+	p.explainAnswer(&req, e.Status, t)
 	e.Steps = t.steps
 	return e, nil
 }
@@ -46,7 +47,7 @@ func Explain(spec Spec, head string) (*Explanation, error) {
 func (p *policy) explain(req *protocol.Request, t *trace) int {
 	d := p.decide(req, t)
 	switch d.Action {
-	case Refuse:
+	case Refuse, Elsewhere:
 		return d.Status
 	case Options:
 		t.say("answers with Allow: %s -> 204", p.allow)
@@ -72,6 +73,17 @@ func (p *policy) explain(req *protocol.Request, t *trace) int {
 		return 204
 	default:
 		return p.explainRead(root, req, t)
+	}
+}
+
+// explainAnswer tells what the site changes about an answer. A tunnel's is left
+// alone.
+func (p *policy) explainAnswer(req *protocol.Request, status int, t *trace) {
+	if status >= 400 {
+		p.sayErrorPage(status, t)
+	}
+	if req.Method != protocol.MethodConnect || status >= 400 {
+		p.sayFields(req.Path, status, t)
 	}
 }
 
@@ -101,13 +113,11 @@ func (p *policy) explainUpload(root *os.Root, req *protocol.Request, t *trace) i
 }
 
 func (p *policy) explainRead(root *os.Root, req *protocol.Request, t *trace) int {
-	f, err := p.find(root, req.Path)
+	f, err := p.search(root, req.Path, t)
 	if err != nil {
 		return t.failed(err)
 	}
-	if f.file != nil {
-		defer f.file.Close()
-	}
+	defer f.close()
 	if f.path != req.Path {
 		t.say("leads to %s", f.path)
 		t.protect(p.protectFor(req.Method, f.path), &protocol.Request{Method: req.Method, Path: f.path})
@@ -135,8 +145,11 @@ func (p *policy) explainRead(root *os.Root, req *protocol.Request, t *trace) int
 		t.say("a folder: redirects to %s/ -> %d", req.Path, status)
 		return status
 	case req.Method == protocol.MethodPost || req.Method == protocol.MethodPatch:
-		t.say("a file takes no %s -> 405", req.Method)
+		t.say("only a script takes %s, and %s is none -> 405", req.Method, f.path)
 		return 405
+	case f.listing:
+		t.say("lists the folder, without what is protected by another block: as JSON where Accept prefers it, else as a page -> 200")
+		return 200
 	}
 	t.say("sends %s, %d bytes, %s -> 200", f.path, f.info.Size(), contentType(f.path))
 	return 200

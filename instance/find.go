@@ -8,15 +8,21 @@ import (
 	"sited/protocol"
 )
 
-// found is what a path leads to on disk: a file, a folder that wants its slash,
-// or a script.
+// found is what a path leads to on disk: a file, a folder that wants its slash or
+// is to be listed, or a script.
 type found struct {
-	file     *os.File // open, the caller closes it; nil for the others
+	file     *os.File // of a file or a folder to be listed: open, the caller closes it; nil for the others
 	info     fs.FileInfo
 	redirect bool   // a folder that was asked for without its slash
+	listing  bool   // a folder without an index file
 	script   int    // index of the script block; -1 when it is none
-	path     string // of what was found: differs from what was asked for by an index file or path info
+	path     string // of what was found: differs from what was asked for by an index file, a fallback or path info
 	pathInfo string // what follows the script's name
+
+	// absent are the names, relative to the root, that were looked at before and
+	// led to nothing: the path itself, index files, fallbacks. What was found is
+	// the answer only as long as there is nothing of any of these names.
+	absent []string
 }
 
 // close closes the file, if there is one.
@@ -26,32 +32,51 @@ func (f *found) close() {
 	}
 }
 
-// find looks a canonical path up. Errors are *protocol.Error.
+// find looks a canonical path up, and what answers instead where there is
+// nothing. Errors are *protocol.Error.
 func (p *policy) find(root *os.Root, path string) (found, error) {
+	return p.search(root, path, nil)
+}
+
+func (p *policy) search(root *os.Root, path string, t *trace) (found, error) {
+	f, err := p.lookUp(root, path)
+	if len(p.spec.Try) == 0 || protocol.StatusOf(err) != 404 {
+		return f, err
+	}
+	return p.fallback(root, path, f.absent, err, t)
+}
+
+// lookUp looks a canonical path up. With a 404, absent says what was looked at.
+func (p *policy) lookUp(root *os.Root, path string) (found, error) {
 	if f, ok := p.findScript(root, path); ok {
 		return f, nil
 	}
 	file, info, err := openFile(root, relative(path))
 	if err != nil {
-		return found{}, err
+		return found{absent: []string{relative(path)}}, err
 	}
 	slash := strings.HasSuffix(path, "/")
 	if !info.IsDir() {
 		if slash {
 			file.Close()
-			return found{}, protocol.Failf(404, "a file has no path below it")
+			return found{absent: []string{relative(path)}}, protocol.Failf(404, "a file has no path below it")
 		}
 		if _, isScript := p.script(path); isScript { // findScript saw none: it has just been put there
 			file.Close()
-			return found{}, protocol.Failf(404, "the script was not there a moment ago")
+			return found{absent: []string{relative(path)}}, protocol.Failf(404, "the script was not there a moment ago")
 		}
 		return found{file: file, info: info, script: -1, path: path}, nil
 	}
-	file.Close()
 	if !slash {
+		file.Close()
 		return found{redirect: true, script: -1, path: path}, nil
 	}
-	return p.findIndex(root, path)
+	f, err := p.findIndex(root, path)
+	if p.spec.Listing && protocol.StatusOf(err) == 404 {
+		return found{file: file, info: info, listing: true, script: -1, path: path, absent: f.absent}, nil
+	}
+	file.Close()
+	return f, err
 }
 
 // findScript splits a path on disk (RFC 3875, section 4.1.5): the script is the
@@ -83,6 +108,7 @@ func (p *policy) findScript(root *os.Root, path string) (found, bool) {
 }
 
 func (p *policy) findIndex(root *os.Root, folder string) (found, error) {
+	var absent []string
 	for _, name := range p.spec.Index {
 		path := folder + name
 		block, isScript := p.script(name)
@@ -91,21 +117,25 @@ func (p *policy) findIndex(root *os.Root, folder string) (found, error) {
 		}
 		if block >= 0 {
 			if f, ok := p.findScript(root, path); ok {
+				f.absent = absent
 				return f, nil
 			}
+			absent = append(absent, relative(path))
 			continue
 		}
 		file, info, err := openFile(root, relative(path))
 		if protocol.StatusOf(err) == 404 {
+			absent = append(absent, relative(path))
 			continue
 		}
 		if err != nil {
 			return found{}, err
 		}
 		if info.Mode().IsRegular() {
-			return found{file: file, info: info, script: -1, path: path}, nil
+			return found{file: file, info: info, script: -1, path: path, absent: absent}, nil
 		}
 		file.Close()
+		absent = append(absent, relative(path))
 	}
-	return found{}, protocol.Failf(404, "no index file in the folder")
+	return found{absent: absent}, protocol.Failf(404, "no index file in the folder")
 }

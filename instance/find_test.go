@@ -157,7 +157,12 @@ func TestFindNeverOpensAScript(t *testing.T) {
 // No target ever opens a file outside the root, a dotfile or a script's source,
 // and whoever gets to a file below /private/ was asked for credentials.
 func FuzzTarget(f *testing.F) {
-	root, p := testRoot(f), findPolicy(f)
+	root, plain := testRoot(f), findPolicy(f)
+	trying := plain.spec
+	trying.Listing = true
+	trying.Try = []string{"{path}.txt", "/private{path}", "{path}/../.env", "{path}/../x.php", "/dir/..{path}", "/private/deep/x.txt"}
+	more, err := newPolicy(trying)
+	must(f, err)
 	for _, s := range []string{
 		"/", "/a.txt", "/../secret", "/%2e%2e/secret", "/..%2fsecret", "/dir/..%2f..%2fsecret", "/out", "/outdir/index.html", "/up",
 		"/.hidden", "/%2ehidden", "/.git/config", "/.well-known/x", "/.well-known/.x", "/.well-known/../.hidden", "/..a", "/dir/./.env",
@@ -173,38 +178,44 @@ func FuzzTarget(f *testing.F) {
 		if err != nil {
 			return
 		}
-		d := p.decide(&req, nil)
-		if d.Action != Read && d.Action != Submit {
-			return
-		}
-		found, err := p.find(root, req.Path)
-		if err != nil {
-			return
-		}
-		guarded := d.Protect != nil || p.protectFor(req.Method, found.path) != nil
-		if strings.HasPrefix(found.path, "/private/") && !guarded {
-			t.Fatalf("%q leads to %q, which is not protected", target, found.path)
-		}
-		if found.path != path.Clean(found.path) && found.path != path.Clean(found.path)+"/" {
-			t.Fatalf("%q leads to %q", target, found.path)
-		}
-		if found.file == nil {
-			return
-		}
-		defer found.file.Close()
-		b, err := io.ReadAll(found.file)
-		must(t, err)
-		switch content := string(b); {
-		case content == "SECRET", content == "DOT", content == source:
-			t.Fatalf("%q gets %s (%q)", target, content, found.path)
-		case content == "private" && !guarded:
-			t.Fatalf("%q gets to what is private by %q", target, found.path)
-		}
-		info, err := found.file.Stat()
-		must(t, err)
-		real, err := root.Stat(relative(found.path))
-		if err != nil || !os.SameFile(info, real) {
-			t.Fatalf("%q: what was opened is not %q: %v", target, found.path, err)
+		for _, p := range []*policy{plain, more} {
+			checkTarget(t, root, p, target, &req)
 		}
 	})
+}
+
+func checkTarget(t *testing.T, root *os.Root, p *policy, target string, req *protocol.Request) {
+	d := p.decide(req, nil)
+	if d.Action != Read && d.Action != Submit {
+		return
+	}
+	found, err := p.find(root, req.Path)
+	if err != nil {
+		return
+	}
+	defer found.close()
+	guarded := d.Protect != nil || p.protectFor(req.Method, found.path) != nil
+	if strings.HasPrefix(found.path, "/private/") && !guarded {
+		t.Fatalf("%q leads to %q, which is not protected", target, found.path)
+	}
+	if found.path != path.Clean(found.path) && found.path != path.Clean(found.path)+"/" {
+		t.Fatalf("%q leads to %q", target, found.path)
+	}
+	if found.file == nil || found.listing {
+		return
+	}
+	b, err := io.ReadAll(found.file)
+	must(t, err)
+	switch content := string(b); {
+	case content == "SECRET", content == "DOT", content == source:
+		t.Fatalf("%q gets %s (%q)", target, content, found.path)
+	case content == "private" && !guarded:
+		t.Fatalf("%q gets to what is private by %q", target, found.path)
+	}
+	info, err := found.file.Stat()
+	must(t, err)
+	real, err := root.Stat(relative(found.path))
+	if err != nil || !os.SameFile(info, real) {
+		t.Fatalf("%q: what was opened is not %q: %v", target, found.path, err)
+	}
 }

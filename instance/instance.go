@@ -90,7 +90,11 @@ func New(spec Spec, shared Shared) (*Instance, error) {
 			log.Warn("scripts get 503 until their interpreter is installed", "script", s.Ext, "error", err)
 		}
 	}
-	i.files = newFileCache(shared.Files)
+	budget := shared.Files
+	if spec.Limits.Cache != SharedCache {
+		budget = NewBudget(spec.Limits.Cache)
+	}
+	i.files = newFileCache(budget)
 	i.root.replaced = i.files.clear
 	if _, err := i.root.get(time.Now()); err != nil {
 		log.Warn("requests get 503 until the root is there", "root", spec.Root, "error", err)
@@ -112,6 +116,8 @@ func (i *Instance) newService() *protocol.Service {
 		},
 		Timeouts: i.spec.Timeouts,
 		Versions: versions(&i.spec),
+
+		ErrorResponse: i.errorResponse(),
 	}
 	if logs := i.spec.Logs; logs.Failed != "" && logs.Format != "combined" { // else there is no place for it
 		s.Limits.KeepBody = int(logs.Body)
@@ -128,7 +134,13 @@ func versions(spec *Spec) (v protocol.Versions) {
 }
 
 // Serve implements protocol.Handler.
-func (i *Instance) Serve(x *protocol.Exchange) error { return i.serve(x, 0) }
+func (i *Instance) Serve(x *protocol.Exchange) error {
+	err := i.serve(x, 0)
+	if err == nil {
+		i.policy.applyHeaders(x)
+	}
+	return err
+}
 
 func (i *Instance) serve(x *protocol.Exchange, hops int) error {
 	d := i.policy.decide(&x.Req, nil)
@@ -148,6 +160,8 @@ func (i *Instance) serve(x *protocol.Exchange, hops int) error {
 		return nil
 	case Connect:
 		return i.connect(x)
+	case Elsewhere:
+		return redirectTo(x, d)
 	case Refuse:
 	}
 	err := protocol.Fail(d.Status, fmt.Errorf("%s", d.Why))

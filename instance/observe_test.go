@@ -149,6 +149,7 @@ func TestPanic(t *testing.T) {
 	s.wantMetric(1, "panics_total", "site", "test")
 	s.wantMetric(1, "http_requests_total", "method", "GET", "code", "500")
 	s.wantMetric(0, "http_requests_in_flight")
+	eventually(t, "the request is logged", func() bool { _, failed := s.logged(); return failed != "" })
 	said := s.log.String()
 	if !strings.Contains(said, "nil pointer dereference") || !strings.Contains(said, "authorize.go") || strings.Contains(said, "secret") {
 		t.Errorf("the process's log: %s", said)

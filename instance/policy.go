@@ -1,6 +1,7 @@
 package instance
 
 import (
+	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -14,10 +15,13 @@ import (
 // policy is what a Spec says about requests, made ready to decide. It is
 // immutable and does no I/O.
 type policy struct {
-	spec    Spec
-	allow   string         // the site's methods, for the Allow field
-	scripts map[string]int // extension -> index in spec.Scripts
-	targets Targets        // of CONNECT
+	spec       Spec
+	allow      string         // the site's methods, for the Allow field
+	scripts    map[string]int // extension -> index in spec.Scripts
+	targets    Targets        // of CONNECT
+	redirects  []redirect
+	headers    []headerRule
+	errorPages map[int]string // status, or its first digit for a class -> canonical path
 }
 
 func newPolicy(spec Spec) (*policy, error) {
@@ -26,11 +30,8 @@ func newPolicy(spec Spec) (*policy, error) {
 		p.scripts[strings.ToLower(s.Ext)] = i
 	}
 	for _, r := range spec.Protect {
-		switch {
-		case !strings.HasPrefix(r.Glob, "/"): // it would match nothing, and protect nothing
-			return nil, fmt.Errorf("protect %q: a pattern begins with a slash", r.Glob)
-		case !doublestar.ValidatePattern(r.Glob):
-			return nil, fmt.Errorf("protect %q: not a valid pattern", r.Glob)
+		if err := checkGlob(r.Glob); err != nil {
+			return nil, fmt.Errorf("protect %q: %w", r.Glob, err)
 		}
 	}
 	for _, s := range spec.Connect {
@@ -40,7 +41,46 @@ func newPolicy(spec Spec) (*policy, error) {
 		}
 		p.targets = append(p.targets, t)
 	}
+	if err := p.prepareAnswers(); err != nil {
+		return nil, err
+	}
 	return p, nil
+}
+
+// prepareAnswers makes ready what is said about other answers than the file that
+// was asked for.
+func (p *policy) prepareAnswers() error {
+	for _, entry := range p.spec.Try {
+		if err := checkTry(entry); err != nil {
+			return err
+		}
+	}
+	for _, r := range p.spec.Redirects {
+		made, err := newRedirect(r)
+		if err != nil {
+			return err
+		}
+		p.redirects = append(p.redirects, made)
+	}
+	for _, r := range p.spec.Headers {
+		made, err := newHeaderRule(r)
+		if err != nil {
+			return err
+		}
+		p.headers = append(p.headers, made)
+	}
+	return p.prepareErrorPages()
+}
+
+// checkGlob says why a pattern would match no path.
+func checkGlob(glob string) error {
+	switch {
+	case !strings.HasPrefix(glob, "/"):
+		return errors.New("a pattern begins with a slash")
+	case !doublestar.ValidatePattern(glob):
+		return errors.New("not a valid pattern")
+	}
+	return nil
 }
 
 // protectFor returns the protect block that decides for a path and method: the

@@ -8,6 +8,25 @@ import (
 	"sited/protocol"
 )
 
+var _ protocol.QuickHandler = (*Instance)(nil)
+
+// ServeQuick implements protocol.QuickHandler: it answers with what is in memory
+// and anybody may have.
+func (i *Instance) ServeQuick(x *protocol.Exchange) (done bool, err error) {
+	root, err := i.root.get(x.Start)
+	if err != nil {
+		return false, nil
+	}
+	f := i.cached(root, x)
+	if f == nil || !f.open || x.Req.Method != protocol.MethodGet && x.Req.Method != protocol.MethodHead || x.Req.Header.Has("Range") {
+		return false, nil
+	}
+	if f.missing != nil {
+		return true, f.missing
+	}
+	return true, send(x, f.choose(x.Req.Header))
+}
+
 // read answers GET and HEAD, and hands POST and PATCH to scripts: what the path
 // leads to on disk decides. granted is the protect block whose credentials were
 // checked, hops the number of local redirects so far.
@@ -18,16 +37,16 @@ func (i *Instance) read(x *protocol.Exchange, granted *Protect, hops int) error 
 	}
 	safe := x.Req.Method == protocol.MethodGet || x.Req.Method == protocol.MethodHead
 	if safe {
-		if f := i.cached(root, x.Req.Path); f != nil {
-			if err := i.authorizeFound(x, f.path, granted); err != nil {
-				return err
-			}
-			return send(x, &f.resource)
+		if f := i.cached(root, x); f != nil {
+			return i.sendCached(x, f, granted)
 		}
 	}
-	state := i.files.state()
+	l := lookup{root: root, path: x.Req.Path, now: x.Start.UnixNano(), state: i.files.state()}
 	f, err := i.policy.find(root.Root, x.Req.Path)
 	if err != nil {
+		if safe {
+			i.keepMissing(l, f.absent, err)
+		}
 		return err
 	}
 	if err := i.authorizeFound(x, f.path, granted); err != nil {
@@ -47,10 +66,33 @@ func (i *Instance) read(x *protocol.Exchange, granted *Protect, hops int) error 
 			Header: protocol.Header{{Name: "Allow", Value: i.policy.allowFor(false)}},
 			Err:    fmt.Errorf("%s of a file: only scripts take it", x.Req.Method),
 		}
+	case f.listing:
+		return i.list(x, root.Root, f, granted)
 	}
-	r := newResource(f.path, f.file, f.info)
-	i.keep(x.Req.Path, &r, f.info, state)
-	return send(x, &r)
+	return i.sendFound(x, l, f)
+}
+
+func (i *Instance) sendCached(x *protocol.Exchange, f *cachedFile, granted *Protect) error {
+	if f.missing != nil {
+		return f.missing
+	}
+	if err := i.authorizeFound(x, f.path, granted); err != nil {
+		return err
+	}
+	return send(x, f.choose(x.Req.Header))
+}
+
+// sendFound answers with a file, or one of its siblings.
+func (i *Instance) sendFound(x *protocol.Exchange, l lookup, f found) error {
+	v, names, absent := i.siblings(l.root, f)
+	if err := v.render(i.policy, x.Req.Path); err != nil {
+		v.closeBut(nil)
+		return err
+	}
+	i.keep(l, &v, names, f.absent, absent)
+	r := v.choose(x.Req.Header)
+	v.closeBut(r)
+	return send(x, r)
 }
 
 // authorizeFound asks for the credentials that the path of what was found wants:
@@ -63,44 +105,58 @@ func (i *Instance) authorizeFound(x *protocol.Exchange, path string, granted *Pr
 	return i.authorize(x, i.policy.protectFor(x.Req.Method, path), granted)
 }
 
-// send answers with a resource, all of it or a part (RFC 9110, sections 13 and
+// send answers with a resource, all of it or parts (RFC 9110, sections 13 and
 // 14). It sees to its file being closed.
 func send(x *protocol.Exchange, r *resource) error {
-	h := &x.Res.Header
-	status := precondition(&x.Req, r.rep)
-	if status == 412 {
-		r.close()
-		return protocol.Failf(412, "a precondition does not hold")
-	}
-	if status == 304 {
-		r.close()
-		h.Add("Last-Modified", r.modified)
-		h.Add("ETag", r.rep.etag)
-		x.Res.Status = 304
+	x.Res.Status = 200
+	if !conditional(x.Req.Header) {
+		x.Res.Rendered = r.whole
+		x.Res.Body = r.content(byteRange{0, r.size})
 		return nil
 	}
-	part, isPart, satisfiable := rangeFor(&x.Req, r.rep, r.size)
-	if !satisfiable {
+	switch precondition(&x.Req, r.rep) {
+	case 412:
+		r.close()
+		return protocol.Failf(412, "a precondition does not hold")
+	case 304:
+		r.close()
+		x.Res.Status, x.Res.Rendered = 304, r.same
+		return nil
+	}
+	set, verdict := rangesFor(&x.Req, r.rep, r.size)
+	switch verdict {
+	case rangeUnsatisfiable:
 		r.close()
 		return &protocol.Error{
 			Status: 416,
 			Header: protocol.Header{{Name: "Content-Range", Value: "bytes */" + strconv.FormatInt(r.size, 10)}},
 			Err:    fmt.Errorf("range %q of %d bytes", x.Req.Header.Get("Range"), r.size),
 		}
+	case rangeOne:
+		x.Res.Status, x.Res.Rendered = 206, r.whole
+		x.Res.Header.Add("Content-Range", fmt.Sprintf("bytes %d-%d/%d", set.part.start, set.part.start+set.part.length-1, r.size))
+		x.Res.Body = r.content(set.part)
+	case rangeSeveral:
+		x.Res.Status, x.Res.Rendered = 206, r.parts
+		var kind string
+		x.Res.Body, kind = multipartRanges(set.parts, r.size, r.contentType, r.body, r.file)
+		x.Res.Header.Add("Content-Type", kind)
+	case rangeIgnored:
+		x.Res.Rendered = r.whole
+		x.Res.Body = r.content(byteRange{0, r.size})
 	}
-	h.Add("Last-Modified", r.modified)
-	h.Add("ETag", r.rep.etag)
-	h.Add("Content-Type", r.contentType)
-	h.Add("Accept-Ranges", "bytes")
-	x.Res.Status = 200
-	if isPart {
-		x.Res.Status = 206
-		h.Add("Content-Range", fmt.Sprintf("bytes %d-%d/%d", part.start, part.start+part.length-1, r.size))
-	} else {
-		part = byteRange{0, r.size}
-	}
-	x.Res.Body = r.content(part)
 	return nil
+}
+
+// conditional reports whether a request may get anything but the whole file.
+func conditional(h protocol.Header) bool {
+	for n := range h {
+		switch len(h[n].Name) {
+		case len("Range"), len("If-Match"), len("If-None-Match"), len("If-Modified-Since"), len("If-Unmodified-Since"):
+			return true // or another field that is as long, which does no harm
+		}
+	}
+	return false
 }
 
 // redirectToSlash sends the client to the folder's own name, so that relative

@@ -122,7 +122,7 @@ func TestRanges(t *testing.T) {
 		{"/a.txt", "Range: bytes=-2", "", 206, "89", "bytes 8-9/10"},
 		{"/a.txt", "Range: bytes=0-", "", 206, "0123456789", "bytes 0-9/10"},
 		{"/a.txt", "Range: bytes=10-", "", 416, "", "bytes */10"},
-		{"/a.txt", "Range: bytes=0-1,3-4", "", 200, "0123456789", ""},
+		{"/a.txt", "Range: bytes=0-1,3-4", "", 206, "01234", "bytes 0-4/10"}, // as close as that they are one
 		{"/a.txt", "Range: bytes=2-4", "If-Range: " + tag, 206, "234", "bytes 2-4/10"},
 		{"/a.txt", "Range: bytes=2-4", `If-Range: "other"`, 200, "0123456789", ""},
 		{"/a.txt", "Range: bytes=2-4", "If-None-Match: " + tag, 304, "", ""},

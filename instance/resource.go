@@ -3,32 +3,62 @@ package instance
 import (
 	"io/fs"
 	"os"
-	"path"
-	"runtime"
-	"strings"
-	"syscall"
+	"slices"
 	"time"
 
 	"sited/protocol"
 )
 
-// resource is a file as an answer to GET and HEAD.
+// resource is one representation of a file, as an answer to GET and HEAD.
 type resource struct {
-	path        string // canonical, of the file itself
 	rep         representation
 	size        int64
-	modified    string // Last-Modified
 	contentType string
+	coding      string // of the content; "" for none
 
 	body []byte   // the content, when it is in memory
 	file *os.File // else the file, open
+
+	whole, parts, same protocol.Rendered // the fields of 200, 206 with several parts, and 304
 }
 
-func newResource(path string, file *os.File, info fs.FileInfo) resource {
-	return resource{
-		path: path, rep: represent(info), size: info.Size(), file: file,
-		modified: lastModified(info.ModTime()), contentType: contentType(path),
+// newResource makes a resource of an open file. path is the file's own. The
+// fields are not rendered yet.
+func newResource(path string, file *os.File, info fs.FileInfo, coding string) resource {
+	r := resource{rep: represent(info), size: info.Size(), contentType: contentType(path), coding: coding, file: file}
+	if coding != "" { // RFC 9110, section 8.8.3.3: encodings of a file have different tags
+		r.rep.etag = r.rep.etag[:len(r.rep.etag)-1] + "-" + coding + `"`
 	}
+	if modified := lastModified(r.rep.modified); modified == r.rep.modified.UTC().Format(protocol.TimeFormat) {
+		r.rep.lastModified = modified
+	}
+	return r
+}
+
+// render makes the fields ready that answers to requests for path have.
+// negotiated tells that there are other representations of the same.
+func (r *resource) render(p *policy, path string, negotiated bool) (err error) {
+	fields := protocol.Header{{Name: "Last-Modified", Value: lastModified(r.rep.modified)}, {Name: "ETag", Value: r.rep.etag}}
+	if negotiated {
+		fields.Add("Vary", "Accept-Encoding")
+	}
+	same := slices.Clone(fields)
+	p.setFields(&same, path, 304)
+	if r.same, err = protocol.Render(same); err != nil {
+		return err
+	}
+	fields.Add("Content-Type", r.contentType)
+	fields.Add("Accept-Ranges", "bytes")
+	if r.coding != "" {
+		fields.Add("Content-Encoding", r.coding)
+	}
+	p.setFields(&fields, path, 200)
+	if r.whole, err = protocol.Render(fields); err != nil {
+		return err
+	}
+	fields.Del("Content-Type") // each part has its own
+	r.parts, err = protocol.Render(fields)
+	return err
 }
 
 // lastModified is the time of the last modification, but never later than now:
@@ -56,48 +86,73 @@ func (r *resource) close() {
 	}
 }
 
-// cached returns the file that answers a request for path if it is in memory.
-func (i *Instance) cached(root *folder, path string) *cachedFile {
-	f := i.files.get(path, int(root.self.Fd()))
-	runtime.KeepAlive(root)
-	return f
-}
-
-// settledTime is how long ago a file must have been changed last to be kept:
-// within a tick of the file system's clock a further change would not show.
-const settledTime = 100 * time.Millisecond
-
-// keep reads a small file into memory, for this request and the next ones. state
-// is that of the cache before the file was looked up. A file that is not to be
-// kept, or was changed meanwhile, stays as it is.
-func (i *Instance) keep(key string, r *resource, info fs.FileInfo, state uint64) {
-	st, ok := info.Sys().(*syscall.Stat_t)
-	if !ok || r.size > maxCached {
-		return
-	}
-	now := time.Now()
-	same := identify(st)
-	if now.UnixNano()-max(same.modified, same.changed) < int64(settledTime) {
-		return
-	}
+// load reads the content into memory and closes the file. A file that was changed
+// since it was opened stays as it is: false.
+func (r *resource) load(was identity) bool {
 	body := make([]byte, r.size)
 	if n, err := r.file.ReadAt(body, 0); int64(n) < r.size && err != nil {
-		return
+		return false
 	}
-	after, err := r.file.Stat()
-	if err != nil || identify(after.Sys().(*syscall.Stat_t)) != same {
-		return
+	info, err := r.file.Stat()
+	if err != nil || identityOf(info) != was {
+		return false
 	}
 	r.file.Close()
 	r.file, r.body = nil, body
-	f := &cachedFile{resource: *r, key: key, name: relative(r.path), same: same}
-	if strings.HasSuffix(key, "/") {
-		for _, index := range i.spec.Index {
-			if key+index == r.path {
-				break
-			}
-			f.absent = append(f.absent, path.Join(relative(key), index))
+	return true
+}
+
+// variants are the representations of one file.
+type variants struct {
+	path    string // canonical, of the file itself
+	plain   resource
+	codings []string   // of siblings, the most wanted first
+	coded   []resource // by codings
+}
+
+// choose returns the variant that a request is to get (RFC 9110, section 12.5.3).
+func (v *variants) choose(h protocol.Header) *resource {
+	if len(v.codings) > 0 {
+		if coding, _ := acceptedCoding(h, v.codings); coding != "" {
+			return &v.coded[slices.Index(v.codings, coding)]
 		}
 	}
-	i.files.put(f, state)
+	return &v.plain
+}
+
+// closeBut closes the files of all variants but one.
+func (v *variants) closeBut(r *resource) {
+	for _, other := range v.each() {
+		if other != r {
+			other.close()
+		}
+	}
+}
+
+// each lists the variants, the plain one first.
+func (v *variants) each() []*resource {
+	all := []*resource{&v.plain}
+	for i := range v.coded {
+		all = append(all, &v.coded[i])
+	}
+	return all
+}
+
+// render makes all variants ready to answer requests for path.
+func (v *variants) render(p *policy, path string) error {
+	for _, r := range v.each() {
+		if err := r.render(p, path, len(v.coded) > 0); err != nil {
+			return protocol.Fail(500, err)
+		}
+	}
+	return nil
+}
+
+// bytes is the memory that the contents take.
+func (v *variants) bytes() int64 {
+	n := len(v.path)
+	for _, r := range v.each() {
+		n += len(r.body)
+	}
+	return int64(n)
 }

@@ -27,10 +27,12 @@ type siteRoot struct {
 }
 
 // folder is an open root. The descriptor of its own is for stat(2) by name, which
-// is quicker than os.Root's and may only be used to compare.
+// is quicker than os.Root's and may only be used to compare. It is valid as long
+// as the folder is reachable.
 type folder struct {
 	*os.Root
 	self *os.File
+	fd   int // of self
 }
 
 const rootCheck = 200 * time.Millisecond
@@ -59,7 +61,7 @@ func (r *siteRoot) get(now time.Time) (*folder, error) {
 		root.Close()
 		return nil, protocol.Failf(503, "the site's root can't be opened: %w", err)
 	}
-	r.open, r.checked = &folder{root, self}, now
+	r.open, r.checked = &folder{root, self, int(self.Fd())}, now
 	return r.open, nil
 }
 
