@@ -59,16 +59,16 @@ func (s *Supervisor) planAdmin(cfg *config.Config) *adminMove {
 		return nil
 	}
 	move := &adminMove{old: s.admin.status().Addr, new: cfg.Admin.Addr}
-	move.ln, move.err = listen(move.new, s.sockets(nil))
+	move.ln, move.err = s.listen(move.new, nil)
 	return move
 }
 
 func (m *adminMove) failed() bool { return m != nil && m.err != nil }
 
-// abandon gives up what was bound.
-func (m *adminMove) abandon() {
+// abandonMove gives up what was bound for m; nil is allowed.
+func (s *Supervisor) abandonMove(m *adminMove) {
 	if m != nil && m.ln != nil {
-		_ = m.ln.Close() // never served
+		s.unbind(m.ln)
 	}
 }
 
@@ -119,7 +119,7 @@ func (a *admin) retry(wanted netip.AddrPort) {
 	if a.wanted != wanted || a.ln != nil && a.addr == wanted || a.s.phase == Ending {
 		return
 	}
-	ln, err := listen(wanted, a.s.sockets(nil))
+	ln, err := a.s.listen(wanted, nil)
 	if err != nil {
 		a.tryLater(err)
 		return
@@ -132,6 +132,7 @@ func (a *admin) serve(ln *net.TCPListener) {
 		a.retire(a.server)
 	}
 	a.ln, a.addr, a.reason = ln, a.wanted, ""
+	delete(a.s.spare, a.addr)
 	a.backoff.reset()
 	server := &http.Server{
 		Handler:           a.handler,
@@ -144,7 +145,7 @@ func (a *admin) serve(ln *net.TCPListener) {
 	}
 	a.server = server
 	a.s.work.Go(func() {
-		if err := server.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+		if err := server.Serve(ln); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) { // see leave
 			a.s.log.Error("admin endpoint down", "addr", ln.Addr(), "error", err)
 		}
 	})
@@ -155,6 +156,17 @@ func (a *admin) serve(ln *net.TCPListener) {
 // moves it.
 func (a *admin) retire(server *http.Server) {
 	a.s.background(func() { shutdown(server, 5*time.Second) })
+}
+
+// leave stops accepting, at once, what another process accepts as well; one of
+// the requests in flight may be the very upgrade.
+func (a *admin) leave() {
+	a.noTimer()
+	if a.server != nil {
+		_ = a.ln.Close() // Shutdown, which is to close it, runs beside the owner
+		a.retire(a.server)
+		a.server, a.ln = nil, nil
+	}
 }
 
 // close ends the endpoint. It waits a moment for requests in flight; the owner

@@ -20,6 +20,7 @@ GET  /readyz        200 when every site serves, else 503 and the reasons
 GET  /api/sites     what every site is doing (JSON)
 GET  /api/plan      what a reload would do (JSON)
 POST /api/reload    take the configuration in; ?all_or_nothing=1 (JSON)
+POST /api/upgrade   have the binary as it is now take over (JSON)
 `
 
 // adminHandler answers the admin endpoint's requests. A request must name the
@@ -35,6 +36,7 @@ func (s *Supervisor) adminHandler() http.Handler {
 	mux.HandleFunc("GET /api/sites", s.serveSites)
 	mux.HandleFunc("GET /api/plan", s.servePlan)
 	mux.HandleFunc("POST /api/reload", s.serveReload)
+	mux.HandleFunc("POST /api/upgrade", s.serveUpgrade)
 	guarded := http.NewCrossOriginProtection().Handler(mux)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
@@ -110,6 +112,19 @@ func (s *Supervisor) serveReload(w http.ResponseWriter, r *http.Request) {
 		status = http.StatusUnprocessableEntity
 	}
 	s.writeJSON(w, status, report)
+}
+
+func (s *Supervisor) serveUpgrade(w http.ResponseWriter, r *http.Request) {
+	upgrade, err := s.Upgrade(r.Context())
+	if err != nil {
+		unavailable(w, err)
+		return
+	}
+	status := http.StatusOK
+	if upgrade.Result != Upgraded {
+		status = http.StatusInternalServerError
+	}
+	s.writeJSON(w, status, upgrade)
 }
 
 func (s *Supervisor) writeJSON(w http.ResponseWriter, status int, value any) {

@@ -50,12 +50,13 @@ func (s *Supervisor) commit(cfg *config.Config, changes []*change, allOrNothing 
 	}
 	report.Admin = move.report(outcome)
 	if outcome == Pending {
-		move.abandon()
+		s.abandonMove(move)
 		s.abandon(changes)
 		s.undo(changes)
 	} else {
 		s.apply(changes, cfg)
 		s.admin.apply(move)
+		s.dropSpare(cfg.HasErrors())
 	}
 	s.leaveAll(changes)
 	report.conclude()

@@ -89,8 +89,9 @@ type block struct {
 	body  map[string]any
 }
 
-// labelKeys are the keys of Spec's JSON that hold a block's label.
-var labelKeys = [...]string{"Glob", "Ext"}
+// labelKeys are the keys of Spec's JSON that hold a block's label, when they hold
+// a text.
+var labelKeys = [...]string{"Glob", "Ext", "Status", "Name"}
 
 // labelled returns the blocks in list, or nil when it is a list of plain values.
 func labelled(list []any) []block {
@@ -130,7 +131,9 @@ func flattenBlocks(flat map[string]string, kind string, blocks []block) {
 
 // attributeNames are the attributes whose name in the configuration is not
 // their key in snake case.
-var attributeNames = map[string]string{"Scripts": "script", "Connect": "connect.allow"}
+var attributeNames = map[string]string{
+	"Scripts": "script", "Connect": "connect.allow", "Redirects": "redirect", "Headers": "header", "ErrorPages": "error_page",
+}
 
 func attributeName(key string) string {
 	if name, ok := attributeNames[key]; ok {

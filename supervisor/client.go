@@ -44,6 +44,13 @@ func (c Client) Reload(ctx context.Context, allOrNothing bool) (*Report, error) 
 	return report, c.call(ctx, http.MethodPost, path, report)
 }
 
+// Upgrade has the process started anew from its binary and returns what came of
+// it, failures included.
+func (c Client) Upgrade(ctx context.Context) (*Upgrade, error) {
+	upgrade := new(Upgrade)
+	return upgrade, c.call(ctx, http.MethodPost, "/api/upgrade", upgrade)
+}
+
 // target is where the client connects to.
 func (c Client) target() netip.AddrPort {
 	switch addr := c.Addr.Addr(); {

@@ -26,7 +26,7 @@ func (s *Supervisor) place(changes []*change) {
 			ep.closeSocket()
 		}
 		var ln *net.TCPListener
-		if ln, c.err = listen(c.Wanted.Addr, s.sockets(changes)); c.err == nil {
+		if ln, c.err = s.listen(c.Wanted.Addr, changes); c.err == nil {
 			c.bound = &endpoint{addr: c.Wanted.Addr, ln: ln, done: make(chan struct{})}
 		}
 	}
@@ -59,7 +59,7 @@ func (s *Supervisor) holder(addr netip.AddrPort) string {
 }
 
 // sockets lists all that the supervisor has open, the ones bound for changes
-// included.
+// and the spare ones included.
 func (s *Supervisor) sockets(changes []*change) func() []*net.TCPListener {
 	return func() []*net.TCPListener {
 		var open []*net.TCPListener
@@ -71,6 +71,9 @@ func (s *Supervisor) sockets(changes []*change) func() []*net.TCPListener {
 				open = append(open, c.bound.ln)
 			}
 		}
+		for _, ln := range s.spare {
+			open = append(open, ln)
+		}
 		return append(open, s.admin.sockets()...)
 	}
 }
@@ -80,7 +83,7 @@ func (s *Supervisor) sockets(changes []*change) func() []*net.TCPListener {
 func (s *Supervisor) abandon(changes []*change) {
 	for _, c := range changes {
 		if c.bound != nil {
-			c.bound.closeSocket()
+			s.unbind(c.bound.ln)
 			c.bound = nil
 		}
 		if gen := c.gen; gen != nil {
@@ -109,7 +112,7 @@ func (s *Supervisor) swap(changes []*change) {
 	}
 	for _, ep := range s.endpoints {
 		if st := s.sites[ep.gen.spec.Name]; st == nil || st.current != ep.gen {
-			s.closeEndpoint(ep)
+			s.closeEndpoint(ep, (*endpoint).stopAccepting)
 		}
 	}
 }
@@ -136,6 +139,7 @@ func (s *Supervisor) open(ep *endpoint, gen *generation) {
 	ep.gen, ep.stop = gen, stop
 	ep.srv = protocol.NewServer(ep.ln, gen.svc, s.log.With("addr", ep.addr))
 	s.endpoints[ep.addr] = ep
+	delete(s.spare, ep.addr)
 	s.work.Go(func() {
 		defer context.AfterFunc(s.killed, ep.srv.Close)()
 		err := ep.srv.Run(ctx)
@@ -145,12 +149,12 @@ func (s *Supervisor) open(ep *endpoint, gen *generation) {
 	})
 }
 
-// closeEndpoint stops accepting and drains the generation that was served. The
-// server closes the socket long before its last connection.
-func (s *Supervisor) closeEndpoint(ep *endpoint) {
+// closeEndpoint has halt stop the accepting and drains the generation that was
+// served. The socket is closed long before its last connection.
+func (s *Supervisor) closeEndpoint(ep *endpoint, halt func(*endpoint)) {
 	delete(s.endpoints, ep.addr)
 	s.closing[ep.addr] = ep
-	ep.stop()
+	halt(ep)
 	s.drain(ep.gen, func(context.Context) error {
 		<-ep.done
 		return nil

@@ -40,6 +40,10 @@ type endpoint struct {
 // other error can be had from it.
 func (ep *endpoint) closeSocket() { _ = ep.ln.Close() }
 
+// stopAccepting has the server take what is in the socket's queue and then
+// close the socket.
+func (ep *endpoint) stopAccepting() { ep.stop() }
+
 // overlaps reports whether a socket on a would keep another on b from being
 // bound although they are different addresses: one is a wildcard.
 func overlaps(a, b netip.AddrPort) bool {

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"sited/instance"
+	"sited/protocol"
 )
 
 func spec(name string, port uint16, edit ...func(*instance.Spec)) instance.Spec {
@@ -132,12 +133,21 @@ func TestChanges(t *testing.T) {
 			[]Change{{"protect", `["/a", "/b"]`, `["/b", "/a"]`}}},
 		{"users", func(s *instance.Spec) { s.Protect[0].Users = []string{"alice"} },
 			[]Change{{`protect "/a".users`, "[]", `["alice"]`}}},
+		{"redirect", func(s *instance.Spec) { s.Redirects[0].Status = 308 },
+			[]Change{{`redirect "/r".status`, "301", "308"}}},
+		{"header", func(s *instance.Spec) { s.Headers[0].Set = []protocol.Field{{Name: "X-A", Value: "2"}} },
+			[]Change{{`header "/h".set "X-A".value`, `"1"`, `"2"`}}},
+		{"error_page", func(s *instance.Spec) { s.ErrorPages[0].File = "/x.html" },
+			[]Change{{`error_page "404".file`, `"/404.html"`, `"/x.html"`}}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			base := func(s *instance.Spec) {
 				s.Scripts = []instance.Script{php}
 				s.Protect = []instance.Protect{{Glob: "/a"}, {Glob: "/b"}}
+				s.Redirects = []instance.Redirect{{Glob: "/r", To: "/", Status: 301}}
+				s.Headers = []instance.HeaderRule{{Glob: "/h", Set: []protocol.Field{{Name: "X-A", Value: "1"}}}}
+				s.ErrorPages = []instance.ErrorPage{{Status: "404", File: "/404.html"}}
 			}
 			before, after := spec("a", 1, base), spec("a", 1, base, tt.edit)
 			if diff := cmp.Diff(tt.want, changes(&before, &after)); diff != "" {
@@ -155,6 +165,10 @@ func TestChangesSeeEveryField(t *testing.T) {
 		s.Hosts, s.Connect = []string{"h"}, []string{"c:1"}
 		s.Protect = []instance.Protect{{Glob: "/a", Methods: []string{"GET"}, Users: []string{"u"}}}
 		s.Scripts = []instance.Script{{Ext: ".x", Command: []string{"x"}, Workers: 1, Timeout: 1}}
+		s.Try, s.Precompressed = []string{"/t"}, []string{"gzip"}
+		s.Redirects = []instance.Redirect{{Glob: "/r", To: "/", Status: 301}}
+		s.Headers = []instance.HeaderRule{{Glob: "/h", Set: []protocol.Field{{Name: "X-A", Value: "1"}}, Remove: []string{"X-B"}}}
+		s.ErrorPages = []instance.ErrorPage{{Status: "404", File: "/404.html"}}
 		return s
 	}
 	var walk func(path string, v reflect.Value, test func(string))

@@ -32,7 +32,7 @@ func (s *Supervisor) Reload(ctx context.Context, req Request) (*Report, error) {
 		s.tellReloading()
 		report = s.take(config.Load(s.opts.File, s.opts.Env), req)
 		s.logReport(report)
-		s.opts.Notify(daemon.SdNotifyReady)
+		s.ready()
 	}); err != nil {
 		return nil, err
 	}
@@ -49,7 +49,7 @@ func (s *Supervisor) fileChanged(ctx context.Context) {
 		}
 		s.tellReloading()
 		s.logReport(s.take(cfg, Request{Trigger: triggerWatch, AllOrNothing: s.opts.WatchAllOrNothing}))
-		s.opts.Notify(daemon.SdNotifyReady)
+		s.ready()
 	})
 	if err != nil {
 		s.log.Debug("change not taken in", "error", err)
@@ -62,7 +62,7 @@ func (s *Supervisor) tellReloading() {
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
 		s.log.Warn("monotonic clock not read", "error", err)
 	}
-	s.opts.Notify(fmt.Sprintf("%s\nMONOTONIC_USEC=%d", daemon.SdNotifyReloading, now.Nano()/1000))
+	s.notify(fmt.Sprintf("%s\nMONOTONIC_USEC=%d", daemon.SdNotifyReloading, now.Nano()/1000))
 }
 
 // Preview tells what Reload would do: it reads the configuration and tries
@@ -84,7 +84,7 @@ func (s *Supervisor) Preview(ctx context.Context) (*Report, error) {
 		report.Admin = move.report(Pending)
 		report.conclude()
 		s.abandon(changes)
-		move.abandon()
+		s.abandonMove(move)
 	}); err != nil {
 		return nil, err
 	}

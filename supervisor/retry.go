@@ -69,6 +69,7 @@ func (s *Supervisor) commitRetry(changes []*change) {
 	} else {
 		s.place(changes)
 		s.apply(changes, nil)
+		s.tellStatus()
 	}
 	s.leaveAll(changes)
 }

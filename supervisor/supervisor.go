@@ -13,10 +13,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -49,6 +51,11 @@ type Options struct {
 	BackoffMax     time.Duration // longest wait; 60 s
 	PrepareTimeout time.Duration // for making all new generations of a reload; 10 s
 
+	Inherited      *Inherited    // sockets and a process to take over from; nil: none
+	Program        Program       // what Upgrade starts
+	UpgradeTimeout time.Duration // for the new process to serve; 1 min
+	Watchdog       time.Duration // how long systemd waits for a sign of life; 0: it doesn't
+
 	// Ready is called once, when everything in the first configuration was
 	// tried. It may call the Supervisor.
 	Ready func(Status)
@@ -76,6 +83,7 @@ func (o *Options) setDefaults() {
 		{&o.BackoffMin, time.Second},
 		{&o.BackoffMax, time.Minute},
 		{&o.PrepareTimeout, 10 * time.Second},
+		{&o.UpgradeTimeout, time.Minute},
 	} {
 		if *d.field <= 0 {
 			*d.field = d.value
@@ -114,8 +122,11 @@ type Supervisor struct {
 	turn  chan struct{} // holds a token while a journey is under way
 	work  sync.WaitGroup
 
-	life    context.Context // ends when the process begins to drain
-	endLife context.CancelFunc
+	alone     atomic.Bool   // nobody is to be taken over from any more
+	upgrading chan struct{} // holds a token while an upgrade is under way or waits for its turn
+
+	life    context.Context // ends when the process begins to drain; its cause says why
+	endLife context.CancelCauseFunc
 	killed  context.Context // ends when nothing is to be waited for any more
 	kill    context.CancelFunc
 
@@ -127,8 +138,9 @@ type Supervisor struct {
 	phase     Phase
 	busy      int // background jobs and journeys under way
 	sites     map[string]*site
-	endpoints map[netip.AddrPort]*endpoint // that accept
-	closing   map[netip.AddrPort]*endpoint // that were told to end
+	endpoints map[netip.AddrPort]*endpoint        // that accept
+	closing   map[netip.AddrPort]*endpoint        // that were told to end
+	spare     map[netip.AddrPort]*net.TCPListener // inherited and not served so far
 	admin     *admin
 	path      string // of the configuration, absolute
 	tried     string // hash of the configuration read last
@@ -142,18 +154,23 @@ func New(opts Options) *Supervisor {
 	opts.setDefaults()
 	s := &Supervisor{
 		opts: opts, log: opts.Log, reg: metrics.New(opts.Version), pid: os.Getpid(),
-		inbox: make(chan func()), over: make(chan struct{}), turn: make(chan struct{}, 1),
+		inbox: make(chan func()), over: make(chan struct{}), turn: make(chan struct{}, 1), upgrading: make(chan struct{}, 1),
 		newInstance: instance.New, files: instance.NewBudget(instance.DefaultBudget),
 		startedAt: time.Now(), phase: Starting,
 		sites:     map[string]*site{},
 		endpoints: map[netip.AddrPort]*endpoint{},
 		closing:   map[netip.AddrPort]*endpoint{},
+		spare:     map[netip.AddrPort]*net.TCPListener{},
 		path:      opts.File,
 		watched:   make(chan []string, 1),
 	}
-	s.life, s.endLife = context.WithCancel(context.Background())
+	s.life, s.endLife = context.WithCancelCause(context.Background())
 	s.killed, s.kill = context.WithCancel(context.Background())
 	s.admin = newAdmin(s)
+	s.alone.Store(s.predecessor() == nil)
+	if opts.Inherited != nil {
+		s.keepSpare(opts.Inherited)
+	}
 	return s
 }
 
@@ -163,15 +180,23 @@ func New(opts Options) *Supervisor {
 // the first configuration can't be used at all. It may be called once.
 func (s *Supervisor) Run(ctx context.Context) error {
 	defer s.kill()
-	defer s.endLife()
+	defer s.endLife(ErrStopped)
+	defer s.closeSpare()
 	cfg := config.Load(s.opts.File, s.opts.Env)
 	if cfg.Fatal() {
 		close(s.over)
-		return &ConfigError{Config: cfg}
+		err := &ConfigError{Config: cfg}
+		if stream := s.predecessor(); stream != nil {
+			s.succeed(stream, word{Error: err.Error()})
+		}
+		return err
 	}
 	s.startedAt = time.Now()
 	s.turn <- struct{}{}
 	s.background(func() { s.first(cfg) })
+	if s.opts.Watchdog > 0 {
+		s.work.Go(s.watchdog)
+	}
 	done, killed := ctx.Done(), s.killed.Done()
 	for s.phase != Ending || s.busy > 0 {
 		select {
@@ -206,7 +231,11 @@ func (s *Supervisor) first(cfg *config.Config) {
 		return
 	}
 	s.logReport(report)
-	s.opts.Notify(daemon.SdNotifyReady)
+	if stream := s.predecessor(); stream != nil {
+		s.work.Go(func() { s.succeed(stream, word{Status: status}) })
+	} else {
+		s.ready()
+	}
 	s.opts.Ready(*status)
 	s.work.Go(func() { s.watchHealth(s.life) })
 	if s.opts.Watch {
@@ -224,13 +253,19 @@ func (s *Supervisor) shutdown() {
 	if s.phase == Ending {
 		return
 	}
-	s.phase = Ending
-	s.opts.Notify(daemon.SdNotifyStopping)
-	s.endLife()
+	s.notify(daemon.SdNotifyStopping)
 	s.log.Info("draining", "sites", len(s.sites))
+	s.end(ErrStopped, (*endpoint).stopAccepting)
+}
+
+// end drains everything; halt has an endpoint accept no more. Owner only.
+func (s *Supervisor) end(cause error, halt func(*endpoint)) {
+	s.phase = Ending
+	s.endLife(cause)
 	for _, ep := range s.endpoints {
-		s.closeEndpoint(ep)
+		s.closeEndpoint(ep, halt)
 	}
+	s.closeSpare()
 	for _, st := range s.sites {
 		st.noTimer()
 		st.current, st.pending, st.refused = nil, nil, false
@@ -280,7 +315,7 @@ func (s *Supervisor) takeTurn(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-s.life.Done():
-		return ErrStopped
+		return context.Cause(s.life)
 	case <-s.over:
 		return ErrStopped
 	}
@@ -309,7 +344,7 @@ func (s *Supervisor) journey(ctx context.Context, f func()) error {
 	if err != nil || ending {
 		s.endTurn()
 		if err == nil {
-			err = ErrStopped
+			err = context.Cause(s.life)
 		}
 		return err
 	}

@@ -51,8 +51,8 @@ func TestStartAndStop(t *testing.T) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.notified) != 4 || r.notified[0] != "READY=1" || !strings.HasPrefix(r.notified[1], "RELOADING=1\nMONOTONIC_USEC=") ||
-		r.notified[2] != "READY=1" || r.notified[3] != "STOPPING=1" {
+	if len(r.notified) != 4 || r.notified[0] != "READY=1\nSTATUS=sited test: 2 of 2 sites serving" || !strings.HasPrefix(r.notified[1], "RELOADING=1\nMONOTONIC_USEC=") ||
+		r.notified[2] != "READY=1\nSTATUS=sited test: 1 of 1 sites serving" || r.notified[3] != "STOPPING=1" {
 		t.Errorf("systemd was told %q", r.notified)
 	}
 }
@@ -699,7 +699,7 @@ func TestWatch(t *testing.T) {
 	r.wait("three", func() bool { return content() == "three" })
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if n := len(slices.DeleteFunc(slices.Clone(r.notified), func(s string) bool { return s == "READY=1" })); n != 3 {
+	if n := len(slices.DeleteFunc(slices.Clone(r.notified), func(s string) bool { return strings.HasPrefix(s, "READY=1\n") })); n != 3 {
 		t.Errorf("%d reloads were announced, want 3: %q", n, r.notified)
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -14,10 +15,11 @@ import (
 	"sited/supervisor/config"
 )
 
-// The commands that ask a running sited: plan, reload and status. Where its
+// The commands that ask a running sited: plan, reload, upgrade and status. Where its
 // admin endpoint is they read in the file, or are told.
 
-// asking are the flags these commands share.
+// asking are the flags these commands share. A timeout that is set before flags
+// is called is the default.
 type asking struct {
 	admin   string
 	timeout time.Duration
@@ -26,7 +28,7 @@ type asking struct {
 
 func (a *asking) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&a.admin, "admin", "", "`ADDRESS` of the admin endpoint, ip:port, when it is not the one FILE says")
-	cmd.Flags().DurationVar(&a.timeout, "timeout", time.Minute, "how long to wait for the answer")
+	cmd.Flags().DurationVar(&a.timeout, "timeout", cmp.Or(a.timeout, time.Minute), "how long to wait for the answer")
 	cmd.Flags().BoolVar(&a.json, "json", false, "print the result as JSON")
 }
 

@@ -183,8 +183,8 @@ func TestSecondSignal(t *testing.T) {
 		t.Fatal("it did not wait for the script")
 	}
 	p.signal(syscall.SIGTERM)
-	if status := p.wait(); status != 0 {
-		t.Errorf("exit status %d", status)
+	if status := p.wait(); status != 1 {
+		t.Errorf("exit status %d, want 1: requests were cut short", status)
 	}
 	for _, pid := range script {
 		eventually(t, "the script is gone", func() bool { return !alive(pid) })
@@ -218,7 +218,8 @@ func TestNotify(t *testing.T) {
 		return string(b[:n])
 	}
 	p := f.runWith([]string{"NOTIFY_SOCKET=" + dir + "/notify"})
-	if got := next(); got != "READY=1" {
+	const ready = "READY=1\nSTATUS=sited dev: 3 of 3 sites serving"
+	if got := next(); got != ready {
 		t.Errorf("started: %q", got)
 	}
 	p.reloads("unchanged")
@@ -226,7 +227,7 @@ func TestNotify(t *testing.T) {
 	if n, err := strconv.ParseInt(clock, 10, 64); reloading != "RELOADING=1" || err != nil || n <= 0 {
 		t.Errorf("reloading: %q, %q", reloading, clock)
 	}
-	if got := next(); got != "READY=1" {
+	if got := next(); got != ready {
 		t.Errorf("reloaded: %q", got)
 	}
 	p.signal(syscall.SIGTERM)

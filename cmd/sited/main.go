@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math"
 	"os"
 	"os/signal"
@@ -15,16 +16,19 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
+
+	"sited/supervisor"
 )
 
 func main() {
-	// Descriptors that were left open by whoever started us are not for scripts.
+	// What whoever started us left open is for `sited run`, never for scripts.
 	_ = unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC) // an old kernel: as before
 	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGUSR1)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2)
 	os.Exit(run(os.Args[1:], &env{
 		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
 		lookup: os.LookupEnv, signals: signals, version: version(),
+		inherit: supervisor.Inherit, program: program,
 	}))
 }
 
@@ -35,6 +39,9 @@ type env struct {
 	lookup         func(name string) (string, bool)
 	signals        <-chan os.Signal
 	version        string
+
+	inherit func(*slog.Logger) *supervisor.Inherited
+	program func() supervisor.Program // to be called after inherit, which removes variables
 }
 
 // exit is an exit status that says all there is to say.
@@ -68,6 +75,7 @@ request, and exports Prometheus metrics for every site.
   sited run                 serve what sites.hcl says
   sited validate            is the file right?
   sited plan                what would a reload change?
+  sited upgrade             run the binary as it is now, without losing a request
   sited explain GET http://127.0.0.1:8082/private/
                             what does a request get, and why?
 
@@ -89,7 +97,7 @@ The file is sites.hcl in the current folder unless another, or a folder of
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
 		runCommand(e), validateCommand(e), planCommand(e), fmtCommand(e), reloadCommand(e),
-		statusCommand(e), explainCommand(e), passwdCommand(e), versionCommand(e),
+		upgradeCommand(e), statusCommand(e), explainCommand(e), passwdCommand(e), versionCommand(e),
 	)
 	return root
 }

@@ -11,6 +11,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
@@ -25,12 +26,20 @@ func runCommand(e *env) *cobra.Command {
 		Use:   "run [FILE]",
 		Short: "Serve the sites of FILE",
 		Long: `Serve the sites of FILE (sites.hcl) until SIGTERM or SIGINT; requests in flight
-then finish within each site's drain timeout, and a second signal ends at once.
+then finish within each site's drain timeout, and a second signal ends at once,
+with exit status 1.
 
 A changed file is taken in live: unchanged sites are not touched, changed ones
 are swapped on their open sockets, and a block that is wrong leaves its site as
 it was. SIGHUP and ` + "`sited reload`" + ` do the same at once. SIGUSR1 reopens the log
-files (logrotate).`,
+files (logrotate).
+
+SIGUSR2 and ` + "`sited upgrade`" + ` start the binary that is there now: once it serves on
+the same sockets, the old process drains and ends with exit status 0; if it does
+not come up, the old one goes on.
+
+Under systemd, sockets of a .socket unit are taken by their addresses (LISTEN_FDS),
+and the manager is told of readiness, reloads, upgrades and signs of life.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			log, err := newLogger(e.stderr, format, level)
@@ -40,7 +49,11 @@ files (logrotate).`,
 			opts := supervisor.Options{
 				File: file(args), Version: e.version, Log: log, Env: e.lookup,
 				Watch: watch, WatchAllOrNothing: allOrNothing,
+				Inherited: e.inherit(log), Program: e.program(),
 				Ready: func(status supervisor.Status) { printServing(e.stdout, &status) },
+			}
+			if opts.Watchdog, err = daemon.SdWatchdogEnabled(false); err != nil {
+				log.Warn("no watchdog", "error", err)
 			}
 			if isTerminal(e.stderr) { // a person reads lines, not one long value
 				opts.Diagnostics = func(cfg *config.Config) { writeDiagnostics(e.stderr, cfg) }
@@ -60,6 +73,7 @@ func serve(e *env, s *supervisor.Supervisor, log *slog.Logger) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	done := make(chan error, 1)
+	killed := false
 	go func() { done <- s.Run(ctx) }()
 	for {
 		select {
@@ -69,6 +83,9 @@ func serve(e *env, s *supervisor.Supervisor, log *slog.Logger) error {
 				writeDiagnostics(e.stderr, c.Config)
 				return exit(1)
 			}
+			if err == nil && killed {
+				return exit(1)
+			}
 			return err
 		case sig := <-e.signals:
 			switch sig {
@@ -76,10 +93,13 @@ func serve(e *env, s *supervisor.Supervisor, log *slog.Logger) error {
 				go reload(ctx, s, log)
 			case syscall.SIGUSR1:
 				go s.Reopen()
+			case syscall.SIGUSR2:
+				go upgrade(ctx, s, log)
 			default:
 				if ctx.Err() != nil {
 					log.Warn("second signal: ending at once", "signal", sig.String())
 					s.Kill()
+					killed = true
 				}
 				cancel()
 			}
@@ -87,10 +107,22 @@ func serve(e *env, s *supervisor.Supervisor, log *slog.Logger) error {
 	}
 }
 
-// reload is what SIGHUP asks for; what came of it is logged by the supervisor.
+// reload is what SIGHUP asks for; what came of it is logged by the supervisor. A
+// process that has taken over meanwhile is asked instead.
 func reload(ctx context.Context, s *supervisor.Supervisor, log *slog.Logger) {
-	if _, err := s.Reload(ctx, supervisor.Request{Trigger: "signal"}); err != nil {
+	_, err := s.Reload(ctx, supervisor.Request{Trigger: "signal"})
+	if next, ok := errors.AsType[*supervisor.HandedOverError](err); ok {
+		err = syscall.Kill(next.PID, syscall.SIGHUP)
+	}
+	if err != nil {
 		log.Error("not reloaded", "error", err)
+	}
+}
+
+// upgrade is what SIGUSR2 asks for; what came of it is logged by the supervisor.
+func upgrade(ctx context.Context, s *supervisor.Supervisor, log *slog.Logger) {
+	if _, err := s.Upgrade(ctx); err != nil {
+		log.Error("not upgraded", "reason", err)
 	}
 }
 
