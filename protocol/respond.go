@@ -229,7 +229,11 @@ func (x *Exchange) fail(err error) {
 // plan renders the head of x.Res into c.head. An answer that can't be sent is
 // replaced by an error page.
 func (c *conn) plan(x *Exchange, keep bool) (respondPlan, []byte) {
-	date := c.srv.date.at(time.Now())
+	now := x.Start
+	if c.answering == nil { // it may be long ago
+		now = time.Now()
+	}
+	date := c.srv.date.at(now)
 	p := planResponse(&x.Req, &x.Res, keep)
 	head, err := appendHead((*c.head)[:0], p, &x.Res, &x.Req, date)
 	if err != nil {
