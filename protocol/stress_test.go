@@ -18,6 +18,11 @@ import (
 // retired under them; then all is drained. Every answer is checked, and every
 // service's Observer.
 func TestStress(t *testing.T) {
+	t.Run("plain", func(t *testing.T) { stress(t, func(*Service) {}) })
+	t.Run("quick", func(t *testing.T) { stress(t, quick) })
+}
+
+func stress(t *testing.T, change func(*Service)) {
 	const clients, requests = 200, 30
 	name := filepath.Join(t.TempDir(), "f")
 	if err := os.WriteFile(name, pattern(200_000), 0o600); err != nil {
@@ -39,7 +44,7 @@ func TestStress(t *testing.T) {
 		}
 		return wireHandler(x)
 	}
-	s := serve(t, handler)
+	s := serve(t, handler, change)
 	descriptors := countDescriptors(t)
 	var services []*Service
 	var left sync.Map // clients that stay
@@ -52,7 +57,7 @@ func TestStress(t *testing.T) {
 				return
 			case <-time.After(3 * time.Millisecond):
 			}
-			svc := newService(handler)
+			svc := newService(handler, change)
 			services = append(services, svc)
 			old := s.Swap(svc)
 			swapper.Go(func() {
