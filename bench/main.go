@@ -5,6 +5,7 @@
 //
 //	go run ./bench                    all works, all peers that are installed
 //	go run ./bench -work '1 KiB' -peers sited,nginx -rounds 5
+//	go run ./bench -sites 1000        the start, the memory and a change with many sites
 //
 // The ratios of one run mean something; the figures of two runs don't compare.
 package main
@@ -29,6 +30,7 @@ func main() {
 
 type options struct {
 	rounds, seconds, idle   int
+	sites                   int
 	serverCore, loadCore    int
 	work, peers, out, sited string
 }
@@ -38,6 +40,7 @@ func bench() error {
 	flag.IntVar(&o.rounds, "rounds", 3, "rounds of each work")
 	flag.IntVar(&o.seconds, "seconds", 3, "how long a round lasts for one server")
 	flag.IntVar(&o.idle, "idle", 2000, "idle connections to measure the memory of; 0: none")
+	flag.IntVar(&o.sites, "sites", 0, "instead of a load: so many sites, which sited and nginx start with and change one of")
 	flag.IntVar(&o.serverCore, "server-core", 0, "CPU core of the servers")
 	flag.IntVar(&o.loadCore, "load-core", 1, "CPU core of the load")
 	flag.StringVar(&o.work, "work", "", "only works whose name has this in it")
@@ -46,7 +49,11 @@ func bench() error {
 	flag.StringVar(&o.sited, "sited", "", "the sited binary; built from this tree when not given")
 	flag.Parse()
 
-	for _, tool := range []string{"wrk", "taskset"} {
+	tools := []string{"taskset", "wrk"}
+	if o.sites > 0 {
+		tools = tools[:1]
+	}
+	for _, tool := range tools {
 		if _, err := exec.LookPath(tool); err != nil {
 			return fmt.Errorf("%s is needed: apt-get install wrk util-linux", tool)
 		}
@@ -67,6 +74,14 @@ func bench() error {
 			return fmt.Errorf("go build: %w", err)
 		}
 	}
+	out, err := output(o.out)
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	if o.sites > 0 {
+		return benchSites(&o, dir, out)
+	}
 	site := filepath.Join(dir, "site")
 	if err := os.Mkdir(site, 0o755); err != nil {
 		return err
@@ -81,7 +96,28 @@ func bench() error {
 	if err != nil {
 		return err
 	}
-	return measureAll(&o, dir, servers)
+	return measureAll(&o, dir, out, servers)
+}
+
+// tee is standard output and a file, if there is one.
+type tee struct {
+	io.Writer
+	file *os.File
+}
+
+func output(file string) (tee, error) {
+	if file == "" {
+		return tee{Writer: os.Stdout}, nil
+	}
+	f, err := os.Create(file)
+	return tee{io.MultiWriter(os.Stdout, f), f}, err
+}
+
+func (t tee) Close() error {
+	if t.file == nil {
+		return nil
+	}
+	return t.file.Close()
 }
 
 func startAll(o *options, dir, site string) ([]*server, error) {
@@ -103,16 +139,7 @@ func startAll(o *options, dir, site string) ([]*server, error) {
 	return servers, nil
 }
 
-func measureAll(o *options, dir string, servers []*server) error {
-	var out io.Writer = os.Stdout
-	if o.out != "" {
-		f, err := os.Create(o.out)
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		out = io.MultiWriter(os.Stdout, f)
-	}
+func measureAll(o *options, dir string, out io.Writer, servers []*server) error {
 	for _, w := range works() {
 		if !strings.Contains(w.name, o.work) {
 			continue
@@ -132,7 +159,7 @@ func measureAll(o *options, dir string, servers []*server) error {
 		}
 		printWork(out, &w, servers, rows)
 	}
-	if o.idle > 0 && o.work == "" {
+	if o.idle > 0 && strings.Contains("idle connections", o.work) {
 		return measureIdle(out, servers, o.idle)
 	}
 	return nil

@@ -25,6 +25,7 @@ type conn struct {
 
 	observer Observer // who has counted this connection, and as what
 	state    ConnState
+	inFlight bool // counted in srv.inFlight
 
 	buf  []byte // nil while idle
 	r, w int    // buf[r:w] was read from the socket and not yet used
@@ -40,6 +41,8 @@ type conn struct {
 	in      []byte
 	until   time.Time // of the read under way
 	lastTry bool      // the read under way is not to wait
+	quiet   bool      // nothing came until sure: to be parked
+	resumed bool      // after it was parked: the time to wait, until, began before
 	sure    time.Time // when to look whether there is something to read, see sureTime
 	armed   time.Time // the read deadline that is set, as far as this goroutine knows
 	ioN     int       // what the last try to read gave
@@ -68,11 +71,29 @@ func addrPort(a net.Addr) netip.AddrPort {
 	return netip.AddrPort{}
 }
 
-// serve runs the connection until it ends.
-func (c *conn) serve() {
-	defer c.end()
+// serve runs the connection until it ends, or is parked: then it belongs to
+// another goroutine already.
+func (c *conn) serve() (parked bool) {
+	defer func() {
+		if !parked {
+			c.end()
+		}
+	}()
 	c.observe(c.srv.current.Load(), ConnIdle)
-	for c.await() && c.next() {
+	for {
+		switch {
+		case c.await():
+			if !c.next() {
+				return false
+			}
+		case !c.quiet:
+			return false
+		default:
+			c.quiet, c.resumed = false, true
+			if c.srv.park(c) {
+				return true
+			}
+		}
 	}
 }
 
@@ -119,7 +140,8 @@ func (c *conn) observe(svc *Service, to ConnState) {
 }
 
 // await waits for the first bytes of a request and reports whether they came.
-// Requests that can be answered at once are answered by the way.
+// Requests that can be answered at once are answered by the way. When it was quiet
+// for a while, c.quiet is set instead.
 func (c *conn) await() bool {
 	if c.r < c.w {
 		return true
@@ -130,7 +152,12 @@ func (c *conn) await() bool {
 	if c.fresh.Load() {
 		patience = t.Header
 	}
-	until := time.Now().Add(patience)
+	now := time.Now()
+	until := now.Add(patience)
+	if c.resumed {
+		until, c.resumed = c.until, false
+	}
+	c.sure = now.Add(sureTime)
 	c.idle.Store(true)
 	defer c.idle.Store(false)
 	if c.srv.draining.Load() {
@@ -166,19 +193,18 @@ func (c *conn) exchange(svc *Service) (again bool) {
 		return c.refuse(svc, x, bad)
 	}
 	c.body.reset(c, svc, x, f)
-	x.Begun = true
-	svc.Observer.Begin(x)
-	c.handle(svc, x)
+	if x.Err = c.enter(svc); x.Err == nil {
+		x.Begun = true
+		svc.Observer.Begin(x)
+		c.handle(svc, x)
+	}
 
 	keep := f.keepAlive && !c.srv.draining.Load() && c.body.skippable()
 	if x.Err != nil {
-		x.discard()
-		svc.answerError(x)
-		if e, ok := errors.AsType[*Error](x.Err); ok && e.Close {
-			keep = false
-		}
+		keep = c.failed(svc, x) && keep
 	}
 	then := c.respond(svc, x, keep)
+	c.leave()
 	x.Took = time.Since(x.Start)
 	again = then == goOn && c.skipBody()
 	svc.Observer.Done(x)
@@ -190,6 +216,15 @@ func (c *conn) exchange(svc *Service) (again bool) {
 		c.part(then)
 	}
 	return again
+}
+
+// failed makes x.Res the answer to a request that failed, and reports whether the
+// connection can go on.
+func (c *conn) failed(svc *Service, x *Exchange) (keep bool) {
+	x.discard()
+	svc.answerError(x)
+	e, ok := errors.AsType[*Error](x.Err)
+	return !ok || !e.Close
 }
 
 // part prepares for the end of the connection after its last answer.
@@ -242,8 +277,9 @@ func (c *conn) refuse(svc *Service, x *Exchange, err *Error) bool {
 	return false
 }
 
-// turnAway answers 503 without waiting for a request.
-func (c *conn) turnAway() {
+// turnAway answers 503 without waiting for a request; reason is one of the
+// Refused… constants.
+func (c *conn) turnAway(reason string) {
 	defer c.end()
 	svc := c.srv.acquire()
 	defer svc.release()
@@ -255,10 +291,7 @@ func (c *conn) turnAway() {
 	x := exchanges.Get().(*Exchange)
 	x.reset(c, svc)
 	defer exchanges.Put(x)
-	c.refuse(svc, x, &Error{
-		Status: 503, Close: true, Header: Header{{"Retry-After", "1"}},
-		Err: errors.New("too many connections (limits.max_connections)"),
-	})
+	c.refuse(svc, x, refused(reason))
 }
 
 // noRequest says that nothing came but an empty line, which some clients send

@@ -41,6 +41,7 @@ func TestDrainEndsWait(t *testing.T) {
 	c.fresh.Store(false)
 	c.srv.draining.Store(true)
 	began := time.Now()
+	c.sure = began.Add(patience)
 	if err := c.wait(c.tryAwait, began.Add(patience)); c.ioN != 0 || err != errDraining {
 		t.Errorf("%d, %v", c.ioN, err)
 	}

@@ -129,11 +129,9 @@ type Observer interface {
 	// Done is called once an exchange is over. It is also called, without a
 	// Begin, for one that was answered at once (see QuickHandler), and for a
 	// request that could not be parsed: x.Req then holds what
-	// could be read of it, and x.Err an *Error with a Reason; and for a
-	// connection that was refused and got a 503 for it: x.Req is then empty and
-	// x.Err an *Error without a Reason.
+	// could be read of it, and x.Err an *Error with a Reason; for a request that
+	// Limits.MaxInFlight refused; and for a connection that was refused and got a
+	// 503 for it: x.Req is then empty. In these two x.Err is an *Error without a
+	// Reason.
 	Done(x *Exchange)
 }
-
-// RefusedMaxConnections says that Limits.MaxConnections was reached.
-const RefusedMaxConnections = "max_connections"

@@ -19,7 +19,7 @@ func frame(req *Request, lim *Limits) (framing, *Error) {
 	f := framing{keepAlive: req.Minor >= 1}
 	var seen struct{ host, length, coding int }
 	var host, length, coding string
-	wantsClose, wantsKeep := false, false
+	wantsClose, wantsKeep, unknown := false, false, false
 	for i := range req.Header {
 		name, value := req.Header[i].Name, req.Header[i].Value
 		switch len(name) {
@@ -32,10 +32,8 @@ func frame(req *Request, lim *Limits) (framing, *Error) {
 			if !equalFold(name, "Expect") {
 				break
 			}
-			if !equalFold(value, "100-continue") {
-				return f, bad(417, BadExpect, "unknown expectation")
-			}
 			f.expects = req.Minor >= 1 // RFC 9110, section 10.1.1: ignored in HTTP/1.0
+			unknown = unknown || !equalFold(value, "100-continue")
 		case len("Connection"):
 			if equalFold(name, "Connection") {
 				wantsClose = wantsClose || hasOption(value, "close")
@@ -77,6 +75,9 @@ func frame(req *Request, lim *Limits) (framing, *Error) {
 		// is the tunnel's, and nobody must read it as a body.
 		err = bad(400, BadLength, "body in a CONNECT request")
 	}
+	if err == nil && unknown { // the last, for a 400 is a MUST of the fields above, and this is a MAY
+		err = bad(417, BadExpect, "unknown expectation")
+	}
 	f.expects = f.expects && f.length != 0
 	req.Length = f.length
 	return f, err
@@ -100,7 +101,9 @@ func frameHost(req *Request, seen int, host string) *Error {
 	return nil
 }
 
-// checkCoding accepts exactly "chunked", once (RFC 9112, sections 6.1 and 6.3).
+// checkCoding accepts exactly "chunked", once. Where chunked is not the final
+// coding, nobody can tell where the body ends: 400 (RFC 9112, section 6.3). Where
+// it is, and another one before it, that one is not understood: 501 (section 6.1).
 func checkCoding(req *Request, seen int, coding string) *Error {
 	if req.Minor < 1 {
 		return bad(400, BadTransferEncoding, "Transfer-Encoding in HTTP/1.0")
@@ -120,8 +123,8 @@ func checkCoding(req *Request, seen int, coding string) *Error {
 			return bad(400, BadTransferEncoding, "malformed Transfer-Encoding")
 		}
 	}
-	if chunked > 1 || chunked == 1 && !equalFold(last, "chunked") {
-		return bad(400, BadTransferEncoding, "chunked is not the final transfer coding, or not the only one")
+	if chunked != 1 || !equalFold(last, "chunked") {
+		return bad(400, BadTransferEncoding, "chunked is not the final transfer coding, or there twice")
 	}
 	return bad(501, BadTransferEncoding, "transfer coding other than chunked")
 }

@@ -38,7 +38,10 @@ func TestFrame(t *testing.T) {
 		{"length and coding", 1, Header{host, {"Content-Length", "0"}, {"Transfer-Encoding", "chunked"}}, framing{}, 400},
 		{"coding in 1.0", 0, Header{{"Transfer-Encoding", "chunked"}}, framing{}, 400},
 		{"two codings", 1, Header{host, {"Transfer-Encoding", "gzip"}, {"Transfer-Encoding", "chunked"}}, framing{}, 400},
-		{"unknown coding", 1, Header{host, {"Transfer-Encoding", "xchunked"}}, framing{}, 501},
+		{"unknown coding", 1, Header{host, {"Transfer-Encoding", "xchunked"}}, framing{}, 400},
+		{"unknown coding before chunked", 1, Header{host, {"Transfer-Encoding", "x, chunked"}}, framing{}, 501},
+		{"unknown expectation, broken framing", 1, Header{host, {"Expect", "x"}, {"Content-Length", "x"}}, framing{}, 400},
+		{"unknown expectation, no Host", 1, Header{{"Expect", "x"}}, framing{}, 400},
 		{"coding list with a gap", 1, Header{host, {"Transfer-Encoding", ",chunked"}}, framing{}, 400},
 	}
 	for _, tt := range tests {

@@ -4,7 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"io"
-	"net/http"
+	"net"
 	"net/http/httputil"
 	"net/url"
 	"path"
@@ -12,11 +12,14 @@ import (
 	"testing"
 )
 
-func headSeeds(f *testing.F) {
-	for i := range wireCases {
-		f.Add([]byte(wireCases[i].raw))
+// wireSeeds are the inputs to begin with: what the rules of all sections send.
+func wireSeeds() (seeds []string) {
+	for _, section := range rfcSections {
+		for _, r := range section.rules {
+			seeds = append(seeds, r.raw)
+		}
 	}
-	f.Add([]byte(browserHead))
+	return append(seeds, browserHead)
 }
 
 // parsed is what the engine makes of the bytes of a request, up to its body.
@@ -48,7 +51,9 @@ func parse(raw []byte, size int, lim *Limits) (p parsed) {
 }
 
 func FuzzHead(f *testing.F) {
-	headSeeds(f)
+	for _, raw := range wireSeeds() {
+		f.Add([]byte(raw))
+	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		lim := testLimits()
 		p := parse(raw, len(raw), &lim)
@@ -84,51 +89,17 @@ func FuzzHead(f *testing.F) {
 	})
 }
 
-// FuzzHeadDifferential compares with net/http: what we accept, it must accept,
-// and both must read the same message.
-func FuzzHeadDifferential(f *testing.F) {
-	headSeeds(f)
-	f.Fuzz(func(t *testing.T, raw []byte) {
-		lim := Limits{MaxBody: 1 << 40, MaxHeader: 1 << 16, MaxURI: 1 << 16}
-		p := parse(raw, len(raw), &lim)
-		if p.err != nil {
-			return
-		}
-		head := bytes.TrimPrefix(raw[:p.end], []byte("\r\n")) // RFC 9112, section 2.2: net/http.Server reads over it, too
-		res, err := http.ReadRequest(bufio.NewReaderSize(bytes.NewReader(append(bytes.Clone(head), raw[p.end:]...)), 1<<18))
-		if err != nil {
-			if _, bad := url.ParseRequestURI(p.req.Target); bad != nil {
-				return // a question of the target, not of framing: its query may hold what net/url refuses
-			}
-			t.Fatalf("accepted what net/http refuses: %v\n%q", err, raw[:p.end])
-		}
-		length := res.ContentLength
-		if chunked := len(res.TransferEncoding) > 0; chunked != (p.f.length < 0) || length != p.f.length {
-			t.Errorf("length %d, net/http %d %v", p.f.length, length, res.TransferEncoding)
-		}
-		if p.req.Method != res.Method || p.req.Minor != res.ProtoMinor {
-			t.Errorf("%s HTTP/1.%d, net/http %s %s", p.req.Method, p.req.Minor, res.Method, res.Proto)
-		}
-		if p.req.Host != res.Host {
-			t.Errorf("host %q, net/http %q", p.req.Host, res.Host)
-		}
-		if p.req.Method != MethodConnect && res.URL.Host == "" && strings.HasPrefix(p.req.Target, "/") && !strings.HasPrefix(p.req.Target, "//") {
-			if want := clean(res.URL.Path); p.req.Path != want {
-				t.Errorf("path %q, net/http %q", p.req.Path, want)
-			}
-		}
-		if !p.f.keepAlive != res.Close {
-			t.Errorf("keep-alive %t, net/http close %t", p.f.keepAlive, res.Close)
-		}
-	})
-}
-
 func FuzzChunked(f *testing.F) {
 	for _, s := range []string{
 		"0\r\n\r\n", "3\r\nabc\r\n0\r\n\r\n", "1;a;b=\"c\"\r\nx\r\n0;z\r\nA: b\r\n\r\nGET", "8000000000000000\r\nx",
 		"7fffffffffffffff\r\nx", "1 ;a\r\nx\r\n0\r\n\r\n", "1\nx\r\n", "1\r\nxy", "0000000000000000\r\n\r\n", "1;\r\r\nx\r\n0\r\n\r\n", "A\r\n0123456789\r\n0\r\n\r\n",
 	} {
 		f.Add([]byte(s))
+	}
+	for _, raw := range wireSeeds() {
+		if head, body, _ := strings.Cut(raw, "\r\n\r\n"); strings.Contains(head, "chunked") {
+			f.Add([]byte(body))
+		}
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		data, used, done, err := dechunk(string(raw), len(raw))
@@ -151,6 +122,60 @@ func FuzzChunked(f *testing.F) {
 		}
 		if rest, _ := io.ReadAll(r); !bytes.HasSuffix(rest, []byte("\r\n")) { // it leaves the trailers
 			t.Fatalf("behind the last chunk: %q", rest)
+		}
+	})
+}
+
+// FuzzTarget compares with net/url: a target that is accepted means the same
+// host, path and query to both, and the two ways to take one apart agree.
+func FuzzTarget(f *testing.F) {
+	for _, raw := range wireSeeds() {
+		line, _, _ := strings.Cut(raw, "\r\n")
+		if words := strings.Split(line, " "); len(words) == 3 {
+			f.Add(words[0], words[1])
+		}
+	}
+	for _, target := range []string{"http://[::1]:80/a/../b?c", "HTTP://h:?q", "//h/x", "/a?b?c/..", "/%61/%2e%2e/%2F", "h:443", "[::1]:443", "/?%zz"} {
+		f.Add("GET", target)
+		f.Add("CONNECT", target)
+	}
+	f.Fuzz(func(t *testing.T, method, target string) {
+		if target == "" { // parseRequestLine sees to it
+			return
+		}
+		req := Request{Method: method, Target: target}
+		err := parseTarget(&req)
+		path, query, splitErr := SplitPath(target)
+		if originForm := target[0] == '/' && method != MethodConnect; originForm &&
+			((err == nil) != (splitErr == nil) || err == nil && (path != req.Path || query != req.Query)) {
+			t.Fatalf("%+v, %v; SplitPath: %q, %q, %v", req, err, path, query, splitErr)
+		}
+		if err != nil {
+			if err.Status != 400 || err.Reason != BadTarget {
+				t.Fatalf("%+v", err)
+			}
+			return
+		}
+		if again, err := canonicalPath(escape(req.Path)); err != nil || again != req.Path || req.Path[0] != '/' || strings.ContainsRune(req.Path, 0) {
+			t.Fatalf("path %q, again %q, %v", req.Path, again, err)
+		}
+		switch {
+		case method == MethodConnect:
+			if host, port, err := net.SplitHostPort(target); err != nil || host == "" || !isDigits(port) || req.Host != target || req.Path != "/" {
+				t.Fatalf("%+v, %v", req, err)
+			}
+		case target == "*":
+			if method != MethodOptions || req.Path != "/" || req.Host != "" {
+				t.Fatalf("%+v", req)
+			}
+		default:
+			u, err := url.ParseRequestURI(target)
+			if err != nil || u.User != nil || u.Opaque != "" || u.Host != req.Host || u.RawQuery != req.Query {
+				t.Fatalf("%+v\nnet/url: %+v, %v", req, u, err)
+			}
+			if want := clean("/" + u.Path); req.Path != want {
+				t.Fatalf("path %q, net/url %q", req.Path, want)
+			}
 		}
 	})
 }

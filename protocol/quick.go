@@ -22,9 +22,9 @@ type QuickHandler interface {
 }
 
 // sureTime is how long a connection waits for a request before it makes sure
-// that there is nothing to read. What awakens it is told once for all that has
-// come until then: if the end of what the client sends came together with a
-// request, it was not noticed.
+// that there is nothing to read, and is parked. What awakens it is told once for
+// all that has come until then: if the end of what the client sends came together
+// with a request, it was not noticed.
 const sureTime = time.Second
 
 // awaitOnce is the callback of RawConn.Read while the connection waits for a
@@ -69,7 +69,15 @@ func (c *conn) nothingYet() bool {
 	}
 	putBuffer(c.buf)
 	c.buf = nil
-	c.armRead(c.until)
+	switch {
+	case !time.Now().Before(c.sure):
+		c.quiet = true
+		return true
+	case c.sure.Before(c.until):
+		c.armRead(c.sure)
+	default:
+		c.armRead(c.until)
+	}
 	return false
 }
 
@@ -124,13 +132,14 @@ func (c *conn) quickExchange() bool {
 		return false
 	}
 	c.r += end
+	keep := true
 	if x.Err != nil {
-		x.discard()
-		svc.answerError(x)
+		keep = c.failed(svc, x)
 	}
 	c.observe(svc, c.state)
 	c.answering = x
-	c.then = c.respond(svc, x, true)
+	c.then = c.respond(svc, x, keep)
+	c.leave()
 	c.answering = nil
 	x.Took = time.Since(x.Start)
 	svc.Observer.Done(x)
@@ -161,6 +170,7 @@ func (c *conn) slow() {
 	if x == nil || x.Begun {
 		return
 	}
+	c.join()
 	x.Begun = true
 	c.observer.Begin(x)
 	c.observe(c.using.Load(), ConnActive)

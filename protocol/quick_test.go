@@ -123,3 +123,16 @@ func TestQuickDrain(t *testing.T) {
 	}
 	s.ended()
 }
+
+// An error that ends the connection does so for an answer at hand, too.
+func TestQuickErrorCloses(t *testing.T) {
+	s := serve(t, func(*Exchange) error { return &Error{Status: 400, Close: true} }, quick)
+	c := s.dial()
+	c.send(request("/a"))
+	if r := c.want(400, ""); !r.close {
+		t.Error("the answer lacks Connection: close")
+	}
+	c.closed()
+	s.stop()
+	s.ended()
+}

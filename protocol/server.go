@@ -2,16 +2,11 @@ package protocol
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net"
-	"os"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // Service is what a Server serves: one generation of one site, as far as the
@@ -73,20 +68,33 @@ type Server struct {
 	freshUntil time.Time // see drainAt; set before draining
 	conns      sync.WaitGroup
 	date       dateClock
+	acceptTCP  func() (*net.TCPConn, error) // ln's
+	spare      *Spare
+	inFlight   atomic.Int64 // requests, of all services
 
 	mu       sync.Mutex
-	table    map[*conn]struct{} // all that have a goroutine
+	table    map[*conn]struct{} // all that have a goroutine, or are parked
 	refusing int                // of these: being turned away with an answer
+	clients  clientTable        // of the others
+	parking  parking
 }
 
 // NewServer returns a server for ln that begins with svc. ln belongs to Run from
 // its call on.
 func NewServer(ln *net.TCPListener, svc *Service, log *slog.Logger) *Server {
-	s := &Server{ln: ln, log: log, answerTime: 500 * time.Millisecond, table: map[*conn]struct{}{}}
+	s := &Server{
+		ln: ln, log: log, acceptTCP: ln.AcceptTCP, answerTime: 500 * time.Millisecond,
+		spare: &Spare{}, table: map[*conn]struct{}{}, clients: clientTable{},
+	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.current.Store(s.adopt(svc))
 	return s
 }
+
+// UseSpare has the server share spare with others of the process: see there what
+// happens when the process runs out of file descriptors. It is to be called
+// before Run.
+func (s *Server) UseSpare(spare *Spare) { s.spare = spare }
 
 func (s *Server) adopt(svc *Service) *Service {
 	svc.ctx, svc.cancel = context.WithCancel(s.ctx)
@@ -144,6 +152,7 @@ func (s *Server) drain() {
 		s.draining.Store(true)
 	})
 	s.ln.SetDeadline(time.Now().Add(backlogTime))
+	s.spare.released() // accept may be waiting for that
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.table {
@@ -151,6 +160,7 @@ func (s *Server) drain() {
 			c.tcp.SetReadDeadline(s.drainAt(c))
 		}
 	}
+	s.unparkAll()
 }
 
 // drainAt is when a connection that waits for a request is to end, once the
@@ -160,123 +170,6 @@ func (s *Server) drainAt(c *conn) time.Time {
 		return s.freshUntil
 	}
 	return longAgo
-}
-
-// accept takes connections until the server drains or is closed. Errors of the
-// system, such as no descriptors left, are waited out.
-func (s *Server) accept() {
-	var pause backoff
-	for {
-		tcp, err := s.ln.AcceptTCP()
-		switch {
-		case err == nil:
-			pause.reset()
-			s.take(tcp)
-		case s.ctx.Err() != nil:
-			return
-		case errors.Is(err, net.ErrClosed):
-			s.drain()
-			return
-		case errors.Is(err, os.ErrDeadlineExceeded) && s.draining.Load():
-			s.acceptQueued()
-			return
-		default:
-			if pause.first() {
-				s.log.Warn("can't accept connections, trying again", "addr", s.ln.Addr().String(), "error", err)
-			}
-			pause.wait(s.ctx)
-		}
-	}
-}
-
-// acceptQueued takes the connections that still wait when the backlog's time is
-// over, as they do on a busy machine, without waiting for any other.
-func (s *Server) acceptQueued() {
-	until := time.Now().Add(time.Second) // somebody may connect all the time
-	s.ln.SetDeadline(until)
-	for s.queued() && time.Now().Before(until) && s.ctx.Err() == nil {
-		tcp, err := s.ln.AcceptTCP()
-		if err != nil {
-			return
-		}
-		s.take(tcp)
-	}
-}
-
-// queued reports whether a connection waits to be accepted.
-func (s *Server) queued() bool {
-	raw, err := s.ln.SyscallConn()
-	if err != nil {
-		return false
-	}
-	n := 0
-	err = raw.Control(func(fd uintptr) {
-		n, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
-	})
-	return err == nil && n > 0
-}
-
-// maxRefusing bounds the connections that are turned away with an answer at the
-// same time; any further is closed without.
-const maxRefusing = 64
-
-// take runs a connection, or turns it away when the table is full.
-func (s *Server) take(tcp *net.TCPConn) {
-	c, err := newConn(s, tcp)
-	if err != nil {
-		tcp.Close()
-		return
-	}
-	svc := s.current.Load()
-	s.mu.Lock()
-	if s.ctx.Err() != nil { // looked at under mu: Close closes what is in the table by then
-		s.mu.Unlock()
-		tcp.Close()
-		return
-	}
-	full := len(s.table)-s.refusing >= svc.Limits.MaxConnections
-	dropped := full && s.refusing == maxRefusing
-	if !dropped {
-		s.table[c] = struct{}{}
-		if full {
-			s.refusing++
-		}
-	}
-	s.mu.Unlock()
-	if full {
-		svc.Observer.Conn(ConnNone, ConnIdle, false)
-		svc.Observer.Conn(ConnIdle, ConnNone, false)
-		svc.Observer.Refused(RefusedMaxConnections)
-	}
-	switch {
-	case dropped:
-		tcp.Close()
-	case full:
-		s.start(c, c.turnAway, 1)
-	default:
-		s.start(c, c.serve, 0)
-	}
-}
-
-// start runs a connection that is in the table; refusing is how much it is worth
-// in s.refusing. What panics here is not a handler but the engine or an Observer:
-// that must not end the other connections either.
-func (s *Server) start(c *conn, run func(), refusing int) {
-	s.conns.Go(func() {
-		defer func() {
-			s.mu.Lock()
-			delete(s.table, c)
-			s.refusing -= refusing
-			s.mu.Unlock()
-		}()
-		defer func() {
-			if v := recover(); v != nil {
-				s.log.Error("panic outside a handler, connection closed",
-					"remote", c.remote.String(), "panic", v, "stack", string(debug.Stack()))
-			}
-		}()
-		run()
-	})
 }
 
 // acquire returns the current service with one more exchange counted.
@@ -341,6 +234,7 @@ func (s *Server) Close() {
 	s.ln.SetDeadline(longAgo)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.unparkAll()
 	for c := range s.table {
 		c.tcp.Close()
 	}

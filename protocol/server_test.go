@@ -295,28 +295,6 @@ func TestListenerClosed(t *testing.T) {
 	s.ended()
 }
 
-// A listener that fails for a while is tried again, ever more slowly.
-func TestBackoff(t *testing.T) {
-	var b backoff
-	ended, cancel := context.WithCancel(context.Background())
-	cancel()
-	want := 5 * time.Millisecond
-	for i := range 12 {
-		if b.first() != (i == 0) {
-			t.Errorf("wait %d: first %t", i, b.first())
-		}
-		b.wait(ended)
-		if b.next != min(want, time.Second) {
-			t.Errorf("wait %d: %v, want %v", i, b.next, want)
-		}
-		want *= 2
-	}
-	b.reset()
-	if !b.first() {
-		t.Error("reset changes nothing")
-	}
-}
-
 func TestRefsOfService(t *testing.T) {
 	s := serve(t, echo)
 	svc := s.current.Load()

@@ -3,14 +3,30 @@ package protocol
 import "time"
 
 // Limits bound what one client, and all of them together, may take. All are
-// above zero but MaxBody, where zero means that no request may have a body, and
-// KeepBody.
+// above zero but MaxBody, where zero means that no request may have a body,
+// MaxClientConnections and MaxInFlight, where it means that there is no bound,
+// and KeepBody.
+//
+// Connections are counted for each Server, whatever Service they came under, and
+// the limits that are current when a connection is accepted or a request was read
+// hold: lower ones of a new Service end nothing that is there.
 type Limits struct {
 	MaxBody        int64 // bytes of a request's body: 413
 	MaxHeader      int   // bytes of the header section, field lines with their line ends: 431
 	MaxURI         int   // bytes of the request-target: 414
 	MaxConnections int   // open connections: a further one gets 503
-	KeepBody       int   // bytes of a request's body to keep in Exchange.Kept
+
+	// MaxClientConnections bounds the open connections of one client: a further
+	// one gets 503. A client is an IPv4 address, or an IPv6 network of 64 bits.
+	MaxClientConnections int
+
+	// MaxInFlight bounds the requests that are being answered, from the end of
+	// the head to the end of the answer, tunnels included: a further one gets 503,
+	// and its connection goes on. What a QuickHandler has at hand is answered all
+	// the same, and counts only while its client has to be waited for.
+	MaxInFlight int
+
+	KeepBody int // bytes of a request's body to keep in Exchange.Kept
 }
 
 // Timeouts bound how long a client may keep us waiting. All are above zero.
