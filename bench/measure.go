@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"fmt"
 	"net"
 	"net/http"
@@ -132,18 +131,7 @@ func tree(pid int) []int {
 func cpuTime(pid int) (time.Duration, error) {
 	var sum time.Duration
 	for _, p := range tree(pid) {
-		tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", p))
-		for _, t := range tasks {
-			b, err := os.ReadFile(t)
-			if err != nil {
-				continue // the thread has ended
-			}
-			ns, err := strconv.ParseInt(strings.Fields(string(b))[0], 10, 64)
-			if err != nil {
-				return 0, err
-			}
-			sum += time.Duration(ns)
-		}
+		sum += ownCPUTime(p)
 	}
 	if sum == 0 {
 		return 0, fmt.Errorf("process %d uses no CPU time: has it ended?", pid)
@@ -151,22 +139,25 @@ func cpuTime(pid int) (time.Duration, error) {
 	return sum, nil
 }
 
+// ownCPUTime is the CPU time of one process; 0 when it is gone.
+func ownCPUTime(pid int) (sum time.Duration) {
+	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
+	for _, t := range tasks {
+		b, _ := os.ReadFile(t) // fails when the thread has ended
+		if fields := strings.Fields(string(b)); len(fields) > 0 {
+			ns, _ := strconv.ParseInt(fields[0], 10, 64)
+			sum += time.Duration(ns)
+		}
+	}
+	return sum
+}
+
 // memory is the private and shared memory of a process and those below it, in bytes:
 // their proportional set size.
 func memory(pid int) int64 {
 	var sum int64
 	for _, p := range tree(pid) {
-		f, err := os.Open(fmt.Sprintf("/proc/%d/smaps_rollup", p))
-		if err != nil {
-			continue
-		}
-		for lines := bufio.NewScanner(f); lines.Scan(); {
-			if kb, ok := strings.CutPrefix(lines.Text(), "Pss:"); ok {
-				n, _ := strconv.ParseInt(strings.Fields(kb)[0], 10, 64)
-				sum += n << 10
-			}
-		}
-		f.Close()
+		sum += kilobytes(fmt.Sprintf("/proc/%d/smaps_rollup", p), "Pss:")
 	}
 	return sum
 }
