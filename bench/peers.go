@@ -58,6 +58,7 @@ site "bench" {
   ip   = "127.0.0.1"
   port = %d
   root = %q
+  logs { format = "combined" } # as the others
 }
 `, admin, port, site))
 	return []string{binary, "run", file}, err

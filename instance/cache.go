@@ -8,12 +8,18 @@ import (
 	"time"
 )
 
-// maxCached is how large a file may be to be kept. Larger ones are sent with
-// sendfile(2), which costs no more from there on.
-const maxCached = 256 << 10
+// maxInMemory is how large a file may be to be kept in memory. Larger ones are
+// kept open and sent with sendfile(2), which costs less from there on.
+const maxInMemory = 32 << 10
 
-// entryCost is what an entry takes besides its content, in bytes, roughly.
-const entryCost = 1 << 10
+const (
+	entryCost = 1 << 10  // bytes that an entry takes besides its content, roughly
+	openCost  = 64 << 10 // bytes that an open file is worth: it bounds how many there are
+)
+
+// openTime is how long a file that nobody asks for is kept open: if it was deleted
+// meanwhile, it still takes its place on the disk.
+const openTime = time.Second
 
 // lookTime is how long an answer that is kept is given without a look at the
 // disk.
@@ -33,6 +39,7 @@ type fileCache struct {
 	used    int64
 	changes uint64 // counts what drop was called for
 	closed  bool
+	tidy    *time.Timer // calls closeIdle; nil while no file is kept open
 }
 
 // cachedFile is what a path leads to, immutable but for the atomics.
@@ -120,8 +127,13 @@ func (f *cachedFile) current(root int, now int64) bool {
 	return true
 }
 
-// largest is how large a file may be to be kept, in bytes; 0: nothing is kept.
-func (c *fileCache) largest() int64 { return min(maxCached, c.budget.total/8) }
+// fits reports whether there can be room for a file of that size.
+func (c *fileCache) fits(size int64) bool {
+	if size > maxInMemory {
+		size = openCost
+	}
+	return size <= c.budget.total/8
+}
 
 // state is to be taken before a file is looked up that put is then called with.
 func (c *fileCache) state() uint64 {
@@ -132,12 +144,15 @@ func (c *fileCache) state() uint64 {
 
 // put keeps f, which was looked up for a request that began now, if it is still
 // what is on disk, unless something was dropped since state, or there is no room.
+// What f shares it holds on its own.
 func (c *fileCache) put(f *cachedFile, root int, now int64, state uint64) {
+	f.hold()
 	f.folder = c.watch(f.absent)
 	if !f.current(root, now) || !c.insert(f, state) {
 		c.mu.Lock()
 		c.unwatch(f.folder)
 		c.mu.Unlock()
+		f.closeBut(nil)
 	}
 }
 
@@ -165,6 +180,9 @@ func (c *fileCache) insert(f *cachedFile, state uint64) bool {
 	c.ring = append(c.ring, f)
 	c.files[f.key] = f
 	c.used += f.cost
+	if c.tidy == nil && f.isOpen() {
+		c.tidy = time.AfterFunc(openTime, c.closeIdle)
+	}
 	over := c.budget.used.Add(f.cost) > c.budget.total
 	c.mu.Unlock()
 	if over {
@@ -225,6 +243,9 @@ func (c *fileCache) clear() {
 	defer c.mu.Unlock()
 	c.changes++
 	c.budget.used.Add(-c.used)
+	for _, f := range c.ring {
+		f.closeBut(nil)
+	}
 	c.files, c.folders = map[string]*cachedFile{}, map[string]*watched{}
 	c.ring, c.used, c.hand = nil, 0, 0
 }
@@ -233,6 +254,9 @@ func (c *fileCache) clear() {
 func (c *fileCache) close() {
 	c.mu.Lock()
 	c.closed = true
+	if c.tidy != nil {
+		c.tidy.Stop()
+	}
 	c.mu.Unlock()
 	c.clear()
 	c.budget.mu.Lock()
@@ -272,4 +296,30 @@ func (c *fileCache) remove(f *cachedFile) {
 	c.used -= f.cost
 	c.budget.used.Add(-f.cost)
 	c.unwatch(f.folder)
+	f.closeBut(nil)
+}
+
+// isOpen reports whether a file is kept open.
+func (f *cachedFile) isOpen() bool {
+	return slices.ContainsFunc(f.each(), func(r *resource) bool { return r.shared != nil })
+}
+
+// closeIdle forgets the open files that nobody asked for within openTime.
+func (c *fileCache) closeIdle() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	before, left := time.Now().Add(-openTime).UnixNano(), false
+	for i := len(c.ring) - 1; i >= 0; i-- {
+		switch f := c.ring[i]; {
+		case !f.isOpen():
+		case f.looked.Load() < before:
+			c.remove(f)
+		default:
+			left = true
+		}
+	}
+	c.tidy = nil
+	if left && !c.closed {
+		c.tidy = time.AfterFunc(openTime, c.closeIdle)
+	}
 }

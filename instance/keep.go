@@ -33,15 +33,15 @@ type lookup struct {
 	state uint64 // of the cache, before the file was looked for
 }
 
-// keep reads a small file and its siblings into memory, for this request and the
-// next ones. What is not to be kept, or was changed meanwhile, stays open. before
+// keep reads a small file and its siblings into memory, and keeps large ones open,
+// for this request and the next ones. What was changed meanwhile is left. before
 // are the names that came before the file and led to nothing, beside those that
 // siblings would have. A path that leads to a file of another name, as all do that
 // end with the same fallback, shares its content with that name's.
 func (i *Instance) keep(l lookup, v *variants, names []namedFile, before, beside []string) {
 	all := v.each()
 	for n, r := range all {
-		if r.size > i.files.largest() || !names[n].same.settled(l.now) {
+		if !i.files.fits(r.size) || !names[n].same.settled(l.now) {
 			return
 		}
 	}
@@ -84,9 +84,17 @@ func (f *cachedFile) lend(to []*resource, names []namedFile) bool {
 	if f.missing != nil || len(from) != len(to) || len(names) < len(to) || !slices.Equal(f.names, names) {
 		return false
 	}
+	for n, r := range from {
+		if r.shared != nil && !r.shared.borrow() {
+			for _, borrowed := range from[:n] {
+				borrowed.close()
+			}
+			return false
+		}
+	}
 	for n, r := range to {
 		r.file.Close()
-		r.file, r.body = nil, from[n].body
+		r.file, r.body, r.shared = nil, from[n].body, from[n].shared
 	}
 	return true
 }

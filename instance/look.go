@@ -23,6 +23,10 @@ func identify(st *syscall.Stat_t) identity {
 	return identity{st.Dev, st.Ino, st.Size, st.Mtim.Nano(), st.Ctim.Nano()}
 }
 
+func identityOfStat(st *unix.Stat_t) identity {
+	return identity{st.Dev, st.Ino, st.Size, st.Mtim.Nano(), st.Ctim.Nano()}
+}
+
 // settledTime is how long ago a file must have been changed last to be kept:
 // within a tick of the file system's clock a further change would not show.
 const settledTime = 100 * time.Millisecond
@@ -38,7 +42,7 @@ func lookAt(root int, name string) (id identity, there bool) {
 	if unix.Fstatat(root, name, &st, 0) != nil {
 		return identity{}, false
 	}
-	return identity{st.Dev, st.Ino, st.Size, st.Mtim.Nano(), st.Ctim.Nano()}, true
+	return identityOfStat(&st), true
 }
 
 // nothing reports whether there is nothing of a name: not even a link that leads

@@ -12,20 +12,24 @@ import (
 
 // multipartRanges is the body of a 206 that holds several parts of a file of that
 // size (RFC 9110, sections 14.6 and 15.3.7.2), and its media type. The bytes are
-// those of file, which then belongs to the content, or of body where file is nil.
+// those of file, which then belongs to the content, or of body where file is nil. For a
+// file that is lent, loan is closed in its place.
 // When they end early, reading the content fails with io.ErrUnexpectedEOF. A part
 // has no Content-Type when contentType is "".
-func multipartRanges(parts []byteRange, size int64, contentType string, body []byte, file *os.File) (content protocol.Content, mediaType string) {
+func multipartRanges(parts []byteRange, size int64, contentType string, body []byte, file *os.File, loan io.Closer) (content protocol.Content, mediaType string) {
 	boundary := rand.Text() // RFC 2046, section 5.1.1: must not occur in the parts, so nobody may guess it
 	r, length := newPartsReader(parts, size, contentType, boundary, body, file)
+	if loan != nil {
+		r.closer = loan
+	}
 	return protocol.Stream(r, length), "multipart/byteranges; boundary=" + boundary
 }
 
 // newPartsReader also tells how much there is to read.
 func newPartsReader(parts []byteRange, size int64, contentType, boundary string, body []byte, file *os.File) (r *partsReader, length int64) {
-	r = &partsReader{pieces: make([]piece, 0, len(parts)+1), source: file, file: file}
+	r = &partsReader{pieces: make([]piece, 0, len(parts)+1), source: file, closer: file}
 	if file == nil {
-		r.source = bytes.NewReader(body)
+		r.source, r.closer = bytes.NewReader(body), nil
 	}
 	for i, part := range parts {
 		head := partHead(boundary, contentType, part, size)
@@ -61,7 +65,7 @@ type piece struct {
 type partsReader struct {
 	pieces []piece
 	source io.ReaderAt
-	file   *os.File // to be closed; nil when there is none or it was
+	closer io.Closer // nil when there is none or it was closed
 }
 
 func (r *partsReader) Read(b []byte) (n int, err error) {
@@ -102,10 +106,10 @@ func (p *piece) read(b []byte, source io.ReaderAt) (n int, err error) {
 
 // Close closes the file. It may be called again.
 func (r *partsReader) Close() error {
-	file := r.file
-	if file == nil {
+	closer := r.closer
+	if closer == nil {
 		return nil
 	}
-	r.file = nil
-	return file.Close()
+	r.closer = nil
+	return closer.Close()
 }

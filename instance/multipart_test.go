@@ -136,7 +136,7 @@ func TestMultipartOfTooLittle(t *testing.T) {
 
 func TestMultipartCloses(t *testing.T) {
 	file := openTemp(t, alphabet)
-	content, _ := multipartRanges([]byteRange{{0, 1}, {2, 1}}, 26, "a/b", nil, file)
+	content, _ := multipartRanges([]byteRange{{0, 1}, {2, 1}}, 26, "a/b", nil, file, nil)
 	must(t, content.Close())
 	if _, err := file.Stat(); !errors.Is(err, os.ErrClosed) {
 		t.Errorf("the file is open: %v", err)
@@ -145,7 +145,7 @@ func TestMultipartCloses(t *testing.T) {
 	for range 2 {
 		must(t, r.Close())
 	}
-	memory, _ := multipartRanges([]byteRange{{0, 1}, {2, 1}}, 26, "a/b", []byte(alphabet), nil)
+	memory, _ := multipartRanges([]byteRange{{0, 1}, {2, 1}}, 26, "a/b", []byte(alphabet), nil, nil)
 	must(t, memory.Close())
 }
 
@@ -153,7 +153,7 @@ func TestMultipartCloses(t *testing.T) {
 func TestMultipartBoundary(t *testing.T) {
 	seen := map[string]bool{}
 	for range 100 {
-		_, mediaType := multipartRanges([]byteRange{{0, 1}, {2, 1}}, 26, "a/b", []byte(alphabet), nil)
+		_, mediaType := multipartRanges([]byteRange{{0, 1}, {2, 1}}, 26, "a/b", []byte(alphabet), nil, nil)
 		kind, parameters, err := mime.ParseMediaType(mediaType)
 		must(t, err)
 		boundary := parameters["boundary"]
@@ -185,7 +185,7 @@ func (g *ranger) Serve(x *protocol.Exchange) error {
 			return err
 		}
 	}
-	body, mediaType := multipartRanges(set.parts, int64(len(g.content)), "text/plain", g.content, file)
+	body, mediaType := multipartRanges(set.parts, int64(len(g.content)), "text/plain", g.content, file, nil)
 	x.Res.Status, x.Res.Body = 206, body
 	x.Res.Header.Add("Content-Type", mediaType)
 	return nil

@@ -24,7 +24,11 @@ func (i *Instance) ServeQuick(x *protocol.Exchange) (done bool, err error) {
 	if f.missing != nil {
 		return true, f.missing
 	}
-	return true, send(x, f.choose(x.Req.Header))
+	r, ok := f.borrow(x.Req.Header)
+	if !ok {
+		return false, nil
+	}
+	return true, send(x, r)
 }
 
 // read answers GET and HEAD, and hands POST and PATCH to scripts: what the path
@@ -37,8 +41,8 @@ func (i *Instance) read(x *protocol.Exchange, granted *Protect, hops int) error 
 	}
 	safe := x.Req.Method == protocol.MethodGet || x.Req.Method == protocol.MethodHead
 	if safe {
-		if f := i.cached(root, x); f != nil {
-			return i.sendCached(x, f, granted)
+		if done, err := i.sendCached(x, root, granted); done {
+			return err
 		}
 	}
 	l := lookup{root: root, path: x.Req.Path, now: x.Start.UnixNano(), state: i.files.state()}
@@ -72,14 +76,23 @@ func (i *Instance) read(x *protocol.Exchange, granted *Protect, hops int) error 
 	return i.sendFound(x, l, f)
 }
 
-func (i *Instance) sendCached(x *protocol.Exchange, f *cachedFile, granted *Protect) error {
+// sendCached answers with what is in memory, if it is.
+func (i *Instance) sendCached(x *protocol.Exchange, root *folder, granted *Protect) (done bool, err error) {
+	f := i.cached(root, x)
+	if f == nil {
+		return false, nil
+	}
 	if f.missing != nil {
-		return f.missing
+		return true, f.missing
 	}
 	if err := i.authorizeFound(x, f.path, granted); err != nil {
-		return err
+		return true, err
 	}
-	return send(x, f.choose(x.Req.Header))
+	r, ok := f.borrow(x.Req.Header)
+	if !ok {
+		return false, nil
+	}
+	return true, send(x, r)
 }
 
 // sendFound answers with a file, or one of its siblings.
@@ -139,7 +152,7 @@ func send(x *protocol.Exchange, r *resource) error {
 	case rangeSeveral:
 		x.Res.Status, x.Res.Rendered = 206, r.parts
 		var kind string
-		x.Res.Body, kind = multipartRanges(set.parts, r.size, r.contentType, r.body, r.file)
+		x.Res.Body, kind = r.several(set.parts)
 		x.Res.Header.Add("Content-Type", kind)
 	case rangeIgnored:
 		x.Res.Rendered = r.whole

@@ -16,8 +16,11 @@ type resource struct {
 	contentType string
 	coding      string // of the content; "" for none
 
-	body []byte   // the content, when it is in memory
-	file *os.File // else the file, open
+	// The content: body, when it is in memory, or else the file, open. A file that
+	// is kept open is on loan from shared.
+	body   []byte
+	file   *os.File
+	shared *sharedFile
 
 	whole, parts, same protocol.Rendered // the fields of 200, 206 with several parts, and 304
 }
@@ -73,22 +76,41 @@ func lastModified(t time.Time) string {
 // content is the part of the resource that is to be sent. Once it was called the
 // file belongs to the content.
 func (r *resource) content(part byteRange) protocol.Content {
-	if r.file == nil {
-		return protocol.Bytes(r.body[part.start : part.start+part.length])
+	switch {
+	case r.shared != nil:
+		return protocol.Lent(r.shared.file, part.start, part.length, r.shared)
+	case r.file != nil:
+		return protocol.File(r.file, part.start, part.length)
 	}
-	return protocol.File(r.file, part.start, part.length)
+	return protocol.Bytes(r.body[part.start : part.start+part.length])
+}
+
+// several is those parts of the resource, and the media type of them together.
+func (r *resource) several(parts []byteRange) (protocol.Content, string) {
+	if r.shared != nil {
+		return multipartRanges(parts, r.size, r.contentType, nil, r.shared.file, r.shared)
+	}
+	return multipartRanges(parts, r.size, r.contentType, r.body, r.file, nil)
 }
 
 // close closes the file of a resource whose content is not sent.
 func (r *resource) close() {
-	if r.file != nil {
+	switch {
+	case r.shared != nil:
+		r.shared.Close()
+	case r.file != nil:
 		r.file.Close()
 	}
 }
 
-// load reads the content into memory and closes the file. A file that was changed
-// since it was opened stays as it is: false.
+// load makes the content ready to be sent many times: it reads a small file into
+// memory and closes it, and shares a large one. A file that was changed since it
+// was opened stays as it is: false.
 func (r *resource) load(was identity) bool {
+	if r.size > maxInMemory {
+		r.shared, r.file = share(r.file, was), nil
+		return true
+	}
 	body := make([]byte, r.size)
 	if n, err := r.file.ReadAt(body, 0); int64(n) < r.size && err != nil {
 		return false
@@ -102,12 +124,36 @@ func (r *resource) load(was identity) bool {
 	return true
 }
 
+// bytes is the memory that the content is worth.
+func (r *resource) bytes() int64 {
+	if r.shared != nil {
+		return openCost
+	}
+	return int64(len(r.body))
+}
+
 // variants are the representations of one file.
 type variants struct {
 	path    string // canonical, of the file itself
 	plain   resource
 	codings []string   // of siblings, the most wanted first
 	coded   []resource // by codings
+}
+
+// borrow is choose for variants that are kept. It reports false when the one that
+// is to be sent can't be sent any more.
+func (v *variants) borrow(h protocol.Header) (*resource, bool) {
+	r := v.choose(h)
+	return r, r.shared == nil || r.shared.borrow()
+}
+
+// hold is for a copy of v to have its own hold of what is shared.
+func (v *variants) hold() {
+	for _, r := range v.each() {
+		if r.shared != nil {
+			r.shared.hold() // as v does
+		}
+	}
 }
 
 // choose returns the variant that a request is to get (RFC 9110, section 12.5.3).
@@ -150,9 +196,9 @@ func (v *variants) render(p *policy, path string) error {
 
 // bytes is the memory that the contents take.
 func (v *variants) bytes() int64 {
-	n := len(v.path)
+	n := int64(len(v.path))
 	for _, r := range v.each() {
-		n += len(r.body)
+		n += r.bytes()
 	}
-	return int64(n)
+	return n
 }

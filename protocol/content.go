@@ -17,7 +17,7 @@ type Content struct {
 	length int64 // -1: unknown
 	stream io.ReadCloser
 	tunnel TunnelFunc
-	end    io.Closer // of the tunnel
+	end    io.Closer // of the tunnel, or instead of the file
 }
 
 type contentKind uint8
@@ -49,6 +49,12 @@ func File(f *os.File, offset, length int64) Content {
 	return Content{kind: contentFile, file: f, offset: offset, length: length}
 }
 
+// Lent is File for a file that others use as well: the engine closes loan in its
+// place.
+func Lent(f *os.File, offset, length int64, loan io.Closer) Content {
+	return Content{kind: contentFile, file: f, offset: offset, length: length, end: loan}
+}
+
 // Stream is a body read from r until io.EOF; length is -1 when it is not known
 // ahead. Every piece that Read returns is sent at once, the first one together
 // with the head. Read may read the request's body. The engine closes r, exactly
@@ -76,6 +82,9 @@ func (c *Content) Close() error {
 	*c = Content{} // first, so that a Close that panics is not called again
 	switch held.kind {
 	case contentFile:
+		if held.end != nil {
+			return held.end.Close()
+		}
 		return held.file.Close()
 	case contentStream:
 		return held.stream.Close()

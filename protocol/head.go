@@ -87,23 +87,33 @@ func (s *headScan) bareLF() *Error {
 // Strings of req are parts of head. On an error req holds what could be read.
 // RFC 9112, sections 2 to 5.
 func parseHead(head string, req *Request, lim *Limits, versions Versions) *Error {
-	line, rest, _ := strings.Cut(head, "\r\n")
+	line, rest, _ := cutLine(head)
 	if err := parseRequestLine(line, req, lim, versions); err != nil {
 		return err
 	}
 	return parseFields(rest, req)
 }
 
+// cutLine takes the first line off, without its CRLF; ok is false when none is
+// complete, or it ends otherwise.
+func cutLine(s string) (line, rest string, ok bool) {
+	lf := strings.IndexByte(s, '\n')
+	if lf < 1 || s[lf-1] != '\r' {
+		return s, "", false
+	}
+	return s[:lf-1], s[lf+1:], true
+}
+
 // parseRequestLine: method SP request-target SP HTTP-version, with exactly one
 // space between them (RFC 9112, section 3).
 func parseRequestLine(line string, req *Request, lim *Limits, versions Versions) *Error {
-	method, rest, ok := strings.Cut(line, " ")
+	method, rest, ok := cutSpace(line)
 	if !ok || method == "" || !all(method, isToken) {
 		req.Target = salvage(line)
 		return bad(400, BadRequestLine, "request line is not method SP target SP version")
 	}
 	req.Method = salvage(method)
-	target, version, ok := strings.Cut(rest, " ")
+	target, version, ok := cutSpace(rest)
 	req.Target = salvage(target)
 	if !ok || target == "" {
 		return bad(400, BadRequestLine, "request line is not method SP target SP version")
@@ -119,6 +129,14 @@ func parseRequestLine(line string, req *Request, lim *Limits, versions Versions)
 	}
 	req.Target = target
 	return parseTarget(req)
+}
+
+// cutSpace cuts s at its first space.
+func cutSpace(s string) (before, after string, ok bool) {
+	if i := strings.IndexByte(s, ' '); i >= 0 {
+		return s[:i], s[i+1:], true
+	}
+	return s, "", false
 }
 
 // parseVersion: "HTTP/" DIGIT "." DIGIT, case-sensitive (RFC 9112, section 2.3).
@@ -138,7 +156,7 @@ func parseVersion(v string, req *Request, served Versions) *Error {
 // (RFC 9112, section 5): no white space before the colon, no folding, no bare CR.
 func parseFields(rest string, req *Request) *Error {
 	for {
-		line, next, ok := strings.Cut(rest, "\r\n")
+		line, next, ok := cutLine(rest)
 		if !ok {
 			return bad(400, BadField, "header section has no end")
 		}

@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"io"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -86,49 +87,40 @@ func (c *conn) nothingYet() bool {
 // be served with what is left.
 func (c *conn) quick() bool {
 	c.idle.Store(false)
+	x := exchanges.Get().(*Exchange)
+	defer c.letGo(x)
 	for c.r < c.w {
-		if !c.quickExchange() {
+		if !c.quickExchange(x) {
 			return false
 		}
 	}
-	c.fresh.Store(false)
+	if c.fresh.Load() {
+		c.fresh.Store(false)
+	}
 	c.idle.Store(true)
 	return true
 }
 
+// letGo ends the use of what quick needs, also after a panic of an Observer.
+func (c *conn) letGo(x *Exchange) {
+	c.body.err, c.answering = errOver, nil
+	exchanges.Put(x)
+	if svc := c.using.Load(); svc != nil {
+		c.using.Store(nil)
+		svc.release()
+	}
+}
+
 // quickExchange answers one request, if its answer is at hand and the connection
 // can go on after it.
-func (c *conn) quickExchange() bool {
+func (c *conn) quickExchange(x *Exchange) bool {
 	if c.srv.draining.Load() {
 		return false
 	}
 	svc := c.srv.acquire()
-	defer svc.release()
-	if svc.quick == nil || svc.ctx.Err() != nil {
-		return false
-	}
-	var s headScan
-	end, bad := s.scan(c.buf[c.r:c.w], &svc.Limits)
-	if bad != nil || end == 0 || c.buf[c.r+s.start] != 'G' && c.buf[c.r+s.start] != 'H' {
-		return false // to be looked at again, by exchange
-	}
-	x := exchanges.Get().(*Exchange)
-	defer exchanges.Put(x)
-	x.reset(c, svc)
-	bad = parseHead(string(c.buf[c.r+s.start:c.r+end]), &x.Req, &svc.Limits, svc.Versions)
-	x.fields = x.Req.Header
-	if bad != nil {
-		return false
-	}
-	f, bad := frame(&x.Req, &svc.Limits)
-	if bad != nil || !f.keepAlive || f.length != 0 {
-		return false
-	}
 	c.using.Store(svc)
-	defer c.using.Store(nil)
-	c.body.reset(c, svc, x, f)
-	defer c.body.over()
-	if !x.atHand(svc) {
+	end, ok := c.quickHead(svc, x)
+	if !ok || !x.atHand(svc) {
 		return false
 	}
 	c.r += end
@@ -143,12 +135,41 @@ func (c *conn) quickExchange() bool {
 	c.answering = nil
 	x.Took = time.Since(x.Start)
 	svc.Observer.Done(x)
-	c.until = x.Start.Add(x.Took + svc.Timeouts.Idle)
-	c.sure = x.Start.Add(x.Took + min(sureTime, svc.Timeouts.Idle))
+	ended := x.Start.Add(x.Took)
+	c.until = ended.Add(svc.Timeouts.Idle)
+	c.sure = ended.Add(min(sureTime, svc.Timeouts.Idle))
 	if x.Begun {
 		c.observe(svc, ConnIdle)
 	}
+	c.using.Store(nil)
+	svc.release()
 	return c.then == goOn
+}
+
+// quickHead reads a head into x if it is complete, there is nothing wrong with it,
+// and no more belongs to its request. Whatever else is in the buffer is looked at
+// again by exchange. end is where the head ends, from c.r.
+func (c *conn) quickHead(svc *Service, x *Exchange) (end int, ok bool) {
+	if svc.quick == nil || svc.ctx.Err() != nil {
+		return 0, false
+	}
+	var s headScan
+	end, bad := s.scan(c.buf[c.r:c.w], &svc.Limits)
+	if bad != nil || end == 0 || c.buf[c.r+s.start] != 'G' && c.buf[c.r+s.start] != 'H' {
+		return 0, false
+	}
+	x.reset(c, svc)
+	bad = parseHead(string(c.buf[c.r+s.start:c.r+end]), &x.Req, &svc.Limits, svc.Versions)
+	x.fields = x.Req.Header
+	if bad != nil {
+		return 0, false
+	}
+	f, bad := frame(&x.Req, &svc.Limits)
+	if bad != nil || !f.keepAlive || f.length != 0 {
+		return 0, false
+	}
+	c.body.err = io.EOF // there is none
+	return end, true
 }
 
 // atHand asks the handler. A panic is an answer.

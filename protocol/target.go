@@ -3,7 +3,6 @@ package protocol
 import (
 	"bytes"
 	"net/netip"
-	"strconv"
 	"strings"
 )
 
@@ -42,8 +41,10 @@ func parseTarget(req *Request) *Error {
 		}
 		req.Host, t = t[:end], t[end:]
 	}
-	path, query, _ := strings.Cut(t, "?")
-	req.Query = query
+	path := t
+	if i := strings.IndexByte(t, '?'); i >= 0 {
+		path, req.Query = t[:i], t[i+1:]
+	}
 	if path == "" { // http://host and http://host?query
 		path = "/"
 	}
@@ -158,8 +159,22 @@ func validAuthority(a string, withPort bool) bool {
 	if port == "" { // "host:" is allowed by the grammar of RFC 3986
 		return !withPort
 	}
-	n, err := strconv.ParseUint(port, 10, 16)
-	return err == nil && isDigits(port) && (n > 0 || !withPort)
+	return validPort(port, withPort)
+}
+
+// validPort reports whether s is the number of a TCP port, or 0 unless notZero is
+// set.
+func validPort(s string, notZero bool) bool {
+	n := 0
+	for i := 0; i < len(s); i++ {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+		if n = 10*n + int(s[i]-'0'); n > 0xffff {
+			return false
+		}
+	}
+	return n > 0 || !notZero
 }
 
 func validIPv6(s string) bool {

@@ -233,7 +233,7 @@ func (c *conn) writeOnce(fd uintptr) bool {
 		n, err = unix.SendmsgBuffers(int(fd), [][]byte{o.bytes, o.then}, nil, nil, o.flags|unix.MSG_NOSIGNAL)
 	case o.flags != 0:
 		n, err = unix.SendmsgN(int(fd), o.bytes, nil, nil, o.flags|unix.MSG_NOSIGNAL)
-	default: // the quickest; the runtime takes SIGPIPE for an error
+	default: // the quickest; a SIGPIPE that comes with EPIPE is nothing to the runtime
 		n, err = unix.Write(int(fd), o.bytes)
 	}
 	if n > 0 {
