@@ -7,7 +7,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # How long each fuzz target runs.
 export FUZZTIME ?= 10m
 
-.PHONY: help test build fmt vet staticcheck fuzz bench clean
+.PHONY: help test build fmt vet staticcheck fuzz chaos soak bench clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14
@@ -32,6 +32,12 @@ staticcheck: ## Run staticcheck
 
 fuzz: ## Run every fuzz target, FUZZTIME=10m each
 	scripts/fuzz
+
+chaos: ## Kill sited a thousand times in the middle of uploads and reloads
+	go test ./chaos -run KillDuringUploads -v -kills 1000 -timeout 60m
+
+soak: ## Check every answer for ten minutes while files change underneath
+	go run ./bench/soak -for 10m
 
 bench: ## Run the benchmarks that go test knows
 	go test -run '^$$' -bench . -benchmem ./...

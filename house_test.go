@@ -31,6 +31,7 @@ var rooms = map[string][]string{
 	"metrics":           {},
 	"bench":             {}, // programs beside the house, which look at it from outside
 	"bench/soak":        {},
+	"chaos":             {},
 }
 
 // forbidden are packages of the standard library that a room does without: HTTP

@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"sited/protocol"
 )
 
@@ -36,18 +38,19 @@ type accessLog struct {
 	failed   *logFile
 }
 
-// newAccessLog makes the folders of the log files and opens them.
-func newAccessLog(spec Logs, site string, log *slog.Logger) *accessLog {
+// newAccessLog makes the folders of the log files and opens them. Lines that are
+// dropped are counted by lost.
+func newAccessLog(spec Logs, site string, log *slog.Logger, lost prometheus.Counter) *accessLog {
 	l := &accessLog{site: site, combined: spec.Format == "combined", log: log}
 	if spec.Passed != "" {
-		l.passed = newLogFile(spec.Passed, log)
+		l.passed = newLogFile(spec.Passed, log, lost)
 	}
 	switch {
 	case spec.Failed == "":
 	case filepath.Clean(spec.Failed) == filepath.Clean(spec.Passed):
 		l.failed = l.passed
 	default:
-		l.failed = newLogFile(spec.Failed, log)
+		l.failed = newLogFile(spec.Failed, log, lost)
 	}
 	return l
 }
@@ -112,7 +115,7 @@ func (l *accessLog) reopen() error {
 }
 
 // close writes what is buffered and closes the files. What is logged later is
-// dropped.
+// dropped and counted.
 func (l *accessLog) close() error {
 	var errs []error
 	for _, f := range l.files() {
@@ -126,7 +129,8 @@ func (l *accessLog) close() error {
 type logFile struct {
 	path     string
 	log      *slog.Logger
-	patience time.Duration // for one write, where the kernel knows such a thing: a FIFO whose reader has stopped
+	counter  prometheus.Counter // of lost lines
+	patience time.Duration      // for one write, where the kernel knows such a thing: a FIFO whose reader has stopped
 
 	mu      sync.Mutex  // held for moments, never while the file is touched
 	buf     *[]byte     // whole lines; nil: none. While there are some, timer is set
@@ -149,8 +153,8 @@ var (
 	logBuffers = sync.Pool{New: func() any { return new([]byte) }}
 )
 
-func newLogFile(path string, log *slog.Logger) *logFile {
-	f := &logFile{path: path, log: log, patience: logPatience}
+func newLogFile(path string, log *slog.Logger, lost prometheus.Counter) *logFile {
+	f := &logFile{path: path, log: log, counter: lost, patience: logPatience}
 	f.timer = time.AfterFunc(logDelay, f.flush)
 	f.timer.Stop()
 	f.disk.Lock()
@@ -175,6 +179,7 @@ func (f *logFile) append(line []byte) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.closed {
+		f.counter.Inc()
 		return
 	}
 	if f.buf == nil {
@@ -247,6 +252,7 @@ func countLines(b []byte) int { return bytes.Count(b, []byte{'\n'}) }
 // when it is over.
 func (f *logFile) say(lost int, err error) {
 	f.lost += lost
+	f.counter.Add(float64(lost))
 	switch {
 	case err != nil && !f.fails:
 		f.fails = true

@@ -15,8 +15,21 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"sited/protocol"
 )
+
+// newLost counts lost lines.
+func newLost() prometheus.Counter { return prometheus.NewCounter(prometheus.CounterOpts{Name: "lost"}) }
+
+func wantLost(t *testing.T, lost prometheus.Counter, want int) {
+	t.Helper()
+	if got := testutil.ToFloat64(lost); got != float64(want) {
+		t.Errorf("%v lost lines are counted, want %d", got, want)
+	}
+}
 
 func readLog(t *testing.T, path string) string {
 	t.Helper()
@@ -62,7 +75,7 @@ func TestAccessLogSortsByStatus(t *testing.T) {
 	dir := t.TempDir()
 	passed, failed := filepath.Join(dir, "a/b/passed.log"), filepath.Join(dir, "c/failed.log")
 	var said syncBuffer
-	l := newAccessLog(Logs{Passed: passed, Failed: failed, Format: "json"}, "app", slog.New(slog.NewTextHandler(&said, nil)))
+	l := newAccessLog(Logs{Passed: passed, Failed: failed, Format: "json"}, "app", slog.New(slog.NewTextHandler(&said, nil)), newLost())
 	for _, status := range []int{0, 200, 399, 400, 404, 599} {
 		l.write(exchangeFor(fmt.Sprint("/", status), status))
 	}
@@ -96,7 +109,7 @@ func TestAccessLogSortsByStatus(t *testing.T) {
 
 func TestAccessLogCombined(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "access.log")
-	l := newAccessLog(Logs{Passed: path, Failed: filepath.Dir(path) + "/./access.log", Format: "combined"}, "app", slog.New(slog.DiscardHandler))
+	l := newAccessLog(Logs{Passed: path, Failed: filepath.Dir(path) + "/./access.log", Format: "combined"}, "app", slog.New(slog.DiscardHandler), newLost())
 	l.write(exchangeFor("/ok", 200))
 	l.write(exchangeFor("/missing", 404))
 	l.stderr(".php", "oh")
@@ -112,7 +125,7 @@ func TestAccessLogCombined(t *testing.T) {
 
 func TestAccessLogTurnedOff(t *testing.T) {
 	var said syncBuffer
-	l := newAccessLog(Logs{Format: "json"}, "app", slog.New(slog.NewTextHandler(&said, nil)))
+	l := newAccessLog(Logs{Format: "json"}, "app", slog.New(slog.NewTextHandler(&said, nil)), newLost())
 	l.write(exchangeFor("/", 200))
 	l.write(exchangeFor("/", 500))
 	l.stderr(".php", "oh")
@@ -127,7 +140,7 @@ func TestAccessLogTurnedOff(t *testing.T) {
 func TestAccessLogDelay(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "access.log")
 	synctest.Test(t, func(t *testing.T) {
-		l := newAccessLog(Logs{Passed: path, Format: "json"}, "app", slog.New(slog.DiscardHandler))
+		l := newAccessLog(Logs{Passed: path, Format: "json"}, "app", slog.New(slog.DiscardHandler), newLost())
 		defer l.close()
 		for round := 1; round <= 3; round++ { // the timer is armed again each time
 			l.write(exchangeFor("/a", 200))
@@ -151,7 +164,7 @@ func TestAccessLogDelay(t *testing.T) {
 func TestAccessLogBigBufferIsWrittenAtOnce(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "access.log")
 	synctest.Test(t, func(t *testing.T) {
-		l := newAccessLog(Logs{Passed: path, Format: "json"}, "app", slog.New(slog.DiscardHandler))
+		l := newAccessLog(Logs{Passed: path, Format: "json"}, "app", slog.New(slog.DiscardHandler), newLost())
 		defer l.close()
 		x := exchangeFor("/", 200)
 		for size := 0; size < logBuffer; size += len(appendJSON(nil, "app", x)) {
@@ -171,7 +184,8 @@ func TestAccessLogConcurrentlyAndReopened(t *testing.T) {
 	const writers, each = 8, 500
 	dir := t.TempDir()
 	path := filepath.Join(dir, "access.log")
-	l := newAccessLog(Logs{Passed: path, Failed: path, Format: "json"}, "app", slog.New(slog.DiscardHandler))
+	lost := newLost()
+	l := newAccessLog(Logs{Passed: path, Failed: path, Format: "json"}, "app", slog.New(slog.DiscardHandler), lost)
 	var wg sync.WaitGroup
 	for w := range writers {
 		wg.Go(func() {
@@ -192,7 +206,9 @@ func TestAccessLogConcurrentlyAndReopened(t *testing.T) {
 	if err := l.close(); err != nil {
 		t.Fatal(err)
 	}
+	wantLost(t, lost, 0)
 	l.write(exchangeFor("/late", 200)) // dropped, and no harm
+	wantLost(t, lost, 1)
 	files, err := filepath.Glob(path + "*")
 	if err != nil || len(files) != 21 {
 		t.Fatalf("files %v, %v", files, err)
@@ -217,7 +233,7 @@ func TestAccessLogConcurrentlyAndReopened(t *testing.T) {
 
 func TestAccessLogReopenAfterRename(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "access.log")
-	l := newAccessLog(Logs{Passed: path, Format: "json"}, "app", slog.New(slog.DiscardHandler))
+	l := newAccessLog(Logs{Passed: path, Format: "json"}, "app", slog.New(slog.DiscardHandler), newLost())
 	l.write(exchangeFor("/before", 200)) // still buffered
 	if err := os.Rename(path, path+".1"); err != nil {
 		t.Fatal(err)
@@ -241,7 +257,7 @@ func TestAccessLogReopenAfterRename(t *testing.T) {
 func TestAccessLogReopenFails(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "logs")
 	path := filepath.Join(dir, "access.log")
-	l := newAccessLog(Logs{Passed: path, Format: "json"}, "app", slog.New(slog.DiscardHandler))
+	l := newAccessLog(Logs{Passed: path, Format: "json"}, "app", slog.New(slog.DiscardHandler), newLost())
 	defer l.close()
 	if err := os.Rename(path, path+".1"); err != nil {
 		t.Fatal(err)
@@ -267,7 +283,8 @@ func TestAccessLogCannotBeOpened(t *testing.T) {
 	}
 	path := filepath.Join(blocker, "access.log")
 	var said syncBuffer
-	l := newAccessLog(Logs{Passed: path, Format: "json"}, "app", slog.New(slog.NewTextHandler(&said, nil)))
+	lost := newLost()
+	l := newAccessLog(Logs{Passed: path, Format: "json"}, "app", slog.New(slog.NewTextHandler(&said, nil)), lost)
 	for range 3 {
 		l.write(exchangeFor("/lost", 200))
 		l.passed.flush()
@@ -275,6 +292,7 @@ func TestAccessLogCannotBeOpened(t *testing.T) {
 	if s := said.String(); strings.Count(s, "\n") != 1 || !strings.Contains(s, "level=ERROR") || !strings.Contains(s, path) || !strings.Contains(s, "remedy=") {
 		t.Errorf("want one error with path and remedy, not:\n%s", s)
 	}
+	wantLost(t, lost, 3)
 	if err := os.Remove(blocker); err != nil {
 		t.Fatal(err)
 	}
@@ -297,7 +315,8 @@ func TestAccessLogDiskFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	var said syncBuffer
-	l := newAccessLog(Logs{Passed: full, Format: "json"}, "app", slog.New(slog.NewTextHandler(&said, nil)))
+	lost := newLost()
+	l := newAccessLog(Logs{Passed: full, Format: "json"}, "app", slog.New(slog.NewTextHandler(&said, nil)), lost)
 	for range 3 {
 		l.write(exchangeFor("/lost", 200))
 		l.write(exchangeFor("/lost", 200))
@@ -320,6 +339,7 @@ func TestAccessLogDiskFull(t *testing.T) {
 	if err := l.close(); err != nil {
 		t.Error(err)
 	}
+	wantLost(t, lost, 7)
 	if s := said.String(); strings.Count(s, "\n") != 2 || !strings.Contains(s, "lines_lost=7") {
 		t.Errorf("want 7 lost lines, not:\n%s", s)
 	}
@@ -329,7 +349,7 @@ func TestAccessLogDiskFull(t *testing.T) {
 }
 
 func TestAccessLogCloseTellsOfLostLines(t *testing.T) {
-	l := newAccessLog(Logs{Passed: "/dev/full", Format: "json"}, "app", slog.New(slog.DiscardHandler))
+	l := newAccessLog(Logs{Passed: "/dev/full", Format: "json"}, "app", slog.New(slog.DiscardHandler), newLost())
 	l.write(exchangeFor("/lost", 200))
 	if err := l.close(); err == nil || !strings.Contains(err.Error(), "/dev/full: 1 lines are lost") {
 		t.Errorf("close: %v", err)
@@ -344,7 +364,7 @@ func TestAccessLogTornLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	f := &logFile{path: "pipe", log: slog.New(slog.DiscardHandler), patience: 50 * time.Millisecond, file: w}
+	f := &logFile{path: "pipe", log: slog.New(slog.DiscardHandler), patience: 50 * time.Millisecond, file: w, counter: newLost()}
 	f.timer = time.AfterFunc(time.Hour, f.flush)
 	defer f.close()
 	line := append(bytes.Repeat([]byte("x"), 1000), '\n')
@@ -376,7 +396,7 @@ func TestAccessLogFIFOWithoutReader(t *testing.T) {
 		t.Fatal(err)
 	}
 	var said syncBuffer
-	l := newAccessLog(Logs{Passed: path, Format: "json"}, "app", slog.New(slog.NewTextHandler(&said, nil)))
+	l := newAccessLog(Logs{Passed: path, Format: "json"}, "app", slog.New(slog.NewTextHandler(&said, nil)), newLost())
 	defer l.close()
 	if s := said.String(); !strings.Contains(s, path) {
 		t.Errorf("said %q", s)
@@ -388,7 +408,8 @@ func TestAccessLogSlowDisk(t *testing.T) {
 	noLeaks(t)
 	path := filepath.Join(t.TempDir(), "access.log")
 	var said syncBuffer
-	l := newAccessLog(Logs{Passed: path, Format: "json"}, "app", slog.New(slog.NewTextHandler(&said, nil)))
+	lost := newLost()
+	l := newAccessLog(Logs{Passed: path, Format: "json"}, "app", slog.New(slog.NewTextHandler(&said, nil)), lost)
 	l.passed.disk.Lock() // a write that takes its time
 	x := exchangeFor("/", 200)
 	written := 2 * logBound / len(appendJSON(nil, "app", x))
@@ -402,13 +423,14 @@ func TestAccessLogSlowDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	kept := len(targets(t, readLog(t, path)))
+	wantLost(t, lost, written+1-kept)
 	if !strings.Contains(said.String(), fmt.Sprintf("lines_lost=%d\n", written+1-kept)) {
 		t.Errorf("%d of %d lines are there, but it was said:\n%s", kept, written+1, said.String())
 	}
 }
 
 func BenchmarkAccessLog(b *testing.B) {
-	l := newAccessLog(Logs{Passed: filepath.Join(b.TempDir(), "access.log"), Format: "json"}, "app", slog.New(slog.DiscardHandler))
+	l := newAccessLog(Logs{Passed: filepath.Join(b.TempDir(), "access.log"), Format: "json"}, "app", slog.New(slog.DiscardHandler), newLost())
 	defer l.close()
 	x := sample()
 	b.ReportAllocs()

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,8 +36,10 @@ type Instance struct {
 	observer    *observer
 	service     *protocol.Service
 
-	writes  sync.Mutex // held while a file is replaced or deleted
-	tunnels gauge
+	sweeper    sweeper
+	namedTemps bool       // as where a file can't be without a name
+	writes     sync.Mutex // held while a file is replaced or deleted
+	tunnels    gauge
 }
 
 var _ protocol.Handler = (*Instance)(nil)
@@ -46,7 +49,7 @@ func Shape(spec *Spec) metrics.Shape {
 	shape := metrics.Shape{
 		Methods:       spec.Methods,
 		BadRequests:   protocol.BadReasons(),
-		Rejected:      []string{protocol.RefusedMaxConnections},
+		Rejected:      protocol.RefusedReasons(),
 		TunnelRefused: TunnelRefusals(),
 		ScriptResults: cgi.Results(),
 	}
@@ -65,9 +68,10 @@ type Shared struct {
 
 // New prepares an instance: it opens the root and the logs, reads the password
 // file and resolves the metrics, but takes no address and starts nothing that
-// runs. A root or an interpreter that isn't there is a warning in log and a 503
-// for the requests that need it, until it is; a password file that can't be read
-// is an error.
+// runs on: where uploads are allowed, what a killed process has left of them is
+// removed from the root in the background. A root or an interpreter that isn't
+// there is a warning in log and a 503 for the requests that need it, until it is;
+// a password file that can't be read is an error.
 func New(spec Spec, shared Shared) (*Instance, error) {
 	log := shared.Log.With("site", spec.Name)
 	p, err := newPolicy(spec)
@@ -96,10 +100,14 @@ func New(spec Spec, shared Shared) (*Instance, error) {
 	}
 	i.files = newFileCache(budget)
 	i.root.replaced = i.files.clear
+	i.sweeper.log = log
+	if slices.Contains(spec.Methods, protocol.MethodPut) {
+		i.root.opened = func(f *folder) { i.sweeper.visit(f.Root, ".") }
+	}
 	if _, err := i.root.get(time.Now()); err != nil {
 		log.Warn("requests get 503 until the root is there", "root", spec.Root, "error", err)
 	}
-	i.log = newAccessLog(spec.Logs, spec.Name, log)
+	i.log = newAccessLog(spec.Logs, spec.Name, log, i.metrics.LogLinesLost)
 	i.observer = &observer{metrics: i.metrics, log: i.log, process: log}
 	i.service = i.newService()
 	return i, nil
@@ -112,7 +120,7 @@ func (i *Instance) newService() *protocol.Service {
 		Observer: i.observer,
 		Limits: protocol.Limits{
 			MaxBody: l.MaxBody, MaxHeader: int(l.MaxHeader), MaxURI: int(l.MaxURI),
-			MaxConnections: l.MaxConnections,
+			MaxConnections: l.MaxConnections, MaxClientConnections: l.MaxClientConnections, MaxInFlight: l.MaxInFlight,
 		},
 		Timeouts: i.spec.Timeouts,
 		Versions: versions(&i.spec),
@@ -213,6 +221,7 @@ func (i *Instance) Reopen() error { return i.log.reopen() }
 // instance's service was retired.
 func (i *Instance) Close(ctx context.Context) error {
 	i.files.close()
+	i.sweeper.stop()
 	var errs []error
 	for _, s := range i.scripts {
 		errs = append(errs, s.runner.Close(ctx))

@@ -26,9 +26,18 @@ func (i *Instance) lockFolder(root *os.Root, name string) (*lockedFolder, error)
 		return nil, diskError(err)
 	}
 	i.writes.Lock() // first, so that one thread at most waits in flock
-	for unix.Flock(int(self.Fd()), unix.LOCK_EX) == unix.EINTR {
-	}
+	flock(self, unix.LOCK_EX)
 	return &lockedFolder{self, &i.writes}, nil
+}
+
+// flock is flock(2), which signals don't interrupt. The lock lasts until f is
+// closed.
+func flock(f *os.File, how int) error {
+	for {
+		if err := unix.Flock(int(f.Fd()), how); err != unix.EINTR {
+			return err
+		}
+	}
 }
 
 func (f *lockedFolder) unlock() {

@@ -18,8 +18,8 @@ func TestMetricsAreThereFromTheStart(t *testing.T) {
 	for name, want := range map[string]int{
 		"http_requests_total":           3 * len(s.spec.Methods),
 		"http_request_duration_seconds": 1, "http_requests_in_flight": 1, "http_request_bytes_total": 1, "http_response_bytes_total": 1,
-		"connections": 2, "connections_accepted_total": 1, "connections_rejected_total": 1,
-		"bad_requests_total": len(protocol.BadReasons()), "auth_failures_total": 1, "panics_total": 1,
+		"connections": 2, "connections_accepted_total": 1, "connections_rejected_total": len(protocol.RefusedReasons()),
+		"bad_requests_total": len(protocol.BadReasons()), "auth_failures_total": 1, "panics_total": 1, "log_lines_lost_total": 1,
 		"script_requests_total": 2 * 6, "script_duration_seconds": 2, "script_processes": 2, "script_restarts_total": 2, "script_cpu_seconds_total": 2,
 		"tunnels": 1, "tunnel_bytes_total": 2, "tunnel_refused_total": 2,
 	} {

@@ -19,7 +19,8 @@ import (
 // concurrently.
 type siteRoot struct {
 	path     string
-	replaced func() // called before another folder is returned
+	replaced func()        // called before another folder is returned
+	opened   func(*folder) // called with a folder that was opened; may be nil
 
 	mu      sync.Mutex
 	open    *folder
@@ -62,6 +63,9 @@ func (r *siteRoot) get(now time.Time) (*folder, error) {
 		return nil, protocol.Failf(503, "the site's root can't be opened: %w", err)
 	}
 	r.open, r.checked = &folder{root, self, int(self.Fd())}, now
+	if r.opened != nil {
+		r.opened(r.open)
+	}
 	return r.open, nil
 }
 

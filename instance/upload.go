@@ -1,25 +1,18 @@
 package instance
 
 import (
-	"crypto/rand"
 	"errors"
-	"io"
 	"io/fs"
 	"os"
 	"path"
 	"syscall"
-	"time"
 
 	"sited/protocol"
 )
 
-// tempPrefix begins the names of uploads under way. They are dotfiles, which are
-// never served.
-const tempPrefix = ".sited-upload-"
-
-// upload stores the body of a PUT: in a file of its own beside the target, which
-// takes the target's place when all of it is on disk. Whatever the client does,
-// nobody ever sees half a file. RFC 9110, section 9.3.4.
+// upload stores the body of a PUT: in a file of its own, which takes the target's
+// place when all of it is on disk. Whatever the client does, and whenever the
+// process ends, nobody ever sees half a file. RFC 9110, section 9.3.4.
 func (i *Instance) upload(x *protocol.Exchange) error {
 	opened, err := i.root.get(x.Start)
 	if err != nil {
@@ -33,18 +26,18 @@ func (i *Instance) upload(x *protocol.Exchange) error {
 	if precondition(&x.Req, represent(before)) != 0 {
 		return protocol.Failf(412, "a precondition does not hold")
 	}
-	temp := path.Join(path.Dir(name), tempPrefix+rand.Text())
-	if err := receive(root, temp, x.Req.Body, before); err != nil {
-		if rerr := root.Remove(temp); rerr != nil && !errors.Is(rerr, fs.ErrNotExist) {
-			err = errors.Join(err, rerr)
-		}
-		return err
-	}
-	after, created, err := i.replace(root, temp, name, x)
+	temp, err := i.newTemp(opened, path.Dir(name))
 	if err != nil {
-		root.Remove(temp)
 		return err
 	}
+	if err := temp.receive(x.Req.Body, before); err != nil {
+		return errors.Join(err, temp.discard())
+	}
+	after, created, err := i.replace(temp, name, x)
+	if err != nil {
+		return errors.Join(err, temp.discard())
+	}
+	temp.Close()
 	i.files.drop(name)
 	x.Res.Status = 204
 	if created {
@@ -76,40 +69,12 @@ func uploadTarget(root *os.Root, name string) (fs.FileInfo, error) {
 	return nil, nil
 }
 
-// receive writes body to a new file and has it on disk before it returns. An
-// existing target's permissions are kept.
-func receive(root *os.Root, name string, body io.Reader, before fs.FileInfo) (err error) {
-	f, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if err != nil {
-		return diskError(err)
-	}
-	defer func() {
-		if cerr := f.Close(); err == nil && cerr != nil {
-			err = diskError(cerr)
-		}
-	}()
-	if _, err := io.Copy(f, body); err != nil {
-		if _, ok := errors.AsType[*protocol.Error](err); ok {
-			return err // the client's
-		}
-		return diskError(err)
-	}
-	if before != nil {
-		if err := f.Chmod(before.Mode().Perm()); err != nil {
-			return diskError(err)
-		}
-	}
-	if err := f.Sync(); err != nil {
-		return diskError(err)
-	}
-	return nil
-}
-
-// replace puts the file named temp in the place of name, unless the preconditions
-// stopped holding meanwhile: of two clients that saw the same version only one
-// gets through. created is false when there was a file before.
-func (i *Instance) replace(root *os.Root, temp, name string, x *protocol.Exchange) (after fs.FileInfo, created bool, err error) {
-	folder, err := i.lockFolder(root, path.Dir(name))
+// replace puts temp in the place of name, unless the preconditions stopped
+// holding meanwhile: of two clients that saw the same version only one gets
+// through. created is false when there was a file before.
+func (i *Instance) replace(temp *tempFile, name string, x *protocol.Exchange) (after fs.FileInfo, created bool, err error) {
+	root := temp.root.Root
+	folder, err := i.lockFolder(root, temp.dir)
 	if err != nil {
 		return nil, false, err
 	}
@@ -121,30 +86,8 @@ func (i *Instance) replace(root *os.Root, temp, name string, x *protocol.Exchang
 	if precondition(&x.Req, represent(before)) != 0 {
 		return nil, false, protocol.Failf(412, "the file was changed meanwhile")
 	}
-	if after, err = newer(root, temp, before); err != nil {
-		return nil, false, diskError(err)
-	}
-	if err := root.Rename(temp, name); err != nil {
+	if after, err = i.putInPlace(temp, name, folder, before); err != nil {
 		return nil, false, diskError(err)
 	}
 	return after, before == nil, folder.sync()
-}
-
-// newer returns what is to be known of the file named temp, and sees to it that
-// its time of modification is after that of before: file systems stamp files
-// with a clock that ticks every few milliseconds, and two versions of one size
-// within a tick would have the same ETag.
-func newer(root *os.Root, temp string, before fs.FileInfo) (fs.FileInfo, error) {
-	after, err := root.Stat(temp)
-	if err != nil || before == nil {
-		return after, err
-	}
-	ahead := before.ModTime().Sub(after.ModTime())
-	if ahead < 0 || ahead > time.Second { // more than a second: not a tick, but a file from the future
-		return after, nil
-	}
-	if err := root.Chtimes(temp, time.Time{}, before.ModTime().Add(1)); err != nil {
-		return nil, err
-	}
-	return root.Stat(temp)
 }

@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -61,6 +62,7 @@ func TestSeriesFromTheStart(t *testing.T) {
 		`sited_tunnel_bytes_total{direction="to_client",site="a"} 0`,
 		`sited_tunnel_refused_total{reason="not_allowed",site="a"} 0`,
 		`sited_site_up{site="a"} 0`,
+		`sited_log_lines_lost_total{site="a"} 0`,
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("missing: %s", want)
@@ -101,8 +103,13 @@ func TestSiteLives(t *testing.T) {
 		t.Error("another site lost its series")
 	}
 	second.Request("GET", 200) // for nobody
-	if got := testutil.CollectAndCount(r.requests); got != 6 {
+	second.BadRequest("field")
+	second.Request("PUT", 418)
+	if got := testutil.CollectAndCount(r.table, "sited_http_requests_total"); got != 6 {
 		t.Errorf("%d request series", got)
+	}
+	if strings.Contains(scrape(t, r), `site="a"`) {
+		t.Error("a forgotten site came back")
 	}
 }
 
@@ -140,6 +147,70 @@ func TestRequestsConcurrently(t *testing.T) {
 	}
 	if sum != 400 {
 		t.Errorf("counted %v of 400", sum)
+	}
+}
+
+func TestCell(t *testing.T) {
+	r := New("1.2.3")
+	s := r.Site("a", shape)
+	s.Script(".php").CPU.Add(1.5)
+	s.Script(".php").CPU.Add(0.25)
+	s.Script(".php").CPU.Add(2)
+	s.ResponseBytes.Add(1 << 40)
+	s.ResponseBytes.Inc()
+	s.Active.Inc()
+	s.Active.Add(2.5)
+	s.Active.Sub(0.5)
+	s.Active.Dec()
+	s.Up.Set(0.5)
+	s.Up.Set(1)
+	s.InFlight.SetToCurrentTime()
+	for name, c := range map[string]struct {
+		got, want float64
+	}{
+		"cpu":    {testutil.ToFloat64(s.Script(".php").CPU), 3.75},
+		"bytes":  {testutil.ToFloat64(s.ResponseBytes), 1<<40 + 1},
+		"active": {testutil.ToFloat64(s.Active), 2},
+		"up":     {testutil.ToFloat64(s.Up), 1},
+	} {
+		if c.got != c.want {
+			t.Errorf("%s: %v, want %v", name, c.got, c.want)
+		}
+	}
+	if got := testutil.ToFloat64(s.InFlight); got < 1.7e9 {
+		t.Errorf("now: %v", got)
+	}
+}
+
+// Parts of numbers that are added at the same time are all counted.
+func TestCellConcurrently(t *testing.T) {
+	s := New("1.2.3").Site("a", shape)
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range 1000 {
+				s.RequestBytes.Add(0.5)
+				s.RequestBytes.Inc()
+			}
+		})
+	}
+	all.Wait()
+	if got := testutil.ToFloat64(s.RequestBytes); got != 12000 {
+		t.Errorf("%v", got)
+	}
+}
+
+// BenchmarkSites makes the series of 1,000 sites and deletes them.
+func BenchmarkSites(b *testing.B) {
+	r := New("1.2.3")
+	b.ReportAllocs()
+	for b.Loop() {
+		for i := range 1000 {
+			r.Site(strconv.Itoa(i), shape)
+		}
+		for i := range 1000 {
+			r.Forget(strconv.Itoa(i))
+		}
 	}
 }
 

@@ -22,7 +22,8 @@ const namespace = "sited"
 type Registry struct {
 	Config *Config
 
-	reg *prometheus.Registry
+	reg   *prometheus.Registry
+	table *table
 	families
 
 	mu        sync.Mutex
@@ -31,35 +32,29 @@ type Registry struct {
 
 // families are the metrics with a site label.
 type families struct {
-	requests        *prometheus.CounterVec
+	requests        *family
 	duration        *prometheus.HistogramVec
-	inFlight        *prometheus.GaugeVec
-	requestBytes    *prometheus.CounterVec
-	responseBytes   *prometheus.CounterVec
-	connections     *prometheus.GaugeVec
-	accepted        *prometheus.CounterVec
-	rejected        *prometheus.CounterVec
-	badRequests     *prometheus.CounterVec
-	authFailures    *prometheus.CounterVec
-	panics          *prometheus.CounterVec
-	scriptRequests  *prometheus.CounterVec
+	inFlight        *family
+	requestBytes    *family
+	responseBytes   *family
+	connections     *family
+	accepted        *family
+	rejected        *family
+	badRequests     *family
+	authFailures    *family
+	panics          *family
+	scriptRequests  *family
 	scriptDuration  *prometheus.HistogramVec
-	scriptProcesses *prometheus.GaugeVec
-	scriptRestarts  *prometheus.CounterVec
-	scriptCPU       *prometheus.CounterVec
-	tunnels         *prometheus.GaugeVec
-	tunnelBytes     *prometheus.CounterVec
-	tunnelRefused   *prometheus.CounterVec
-	up              *prometheus.GaugeVec
-	restarts        *prometheus.CounterVec
-	configCurrent   *prometheus.GaugeVec
-	perSite         []vec // all of the above, for Forget
-	perScript       []vec // those with a script label
-}
-
-type vec interface {
-	prometheus.Collector
-	DeletePartialMatch(labels prometheus.Labels) int
+	scriptProcesses *family
+	scriptRestarts  *family
+	scriptCPU       *family
+	tunnels         *family
+	tunnelBytes     *family
+	tunnelRefused   *family
+	up              *family
+	restarts        *family
+	configCurrent   *family
+	logLinesLost    *family
 }
 
 // durationBuckets are the classic buckets, in seconds. They reach lower than
@@ -69,7 +64,7 @@ var durationBuckets = []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .2
 // New returns a registry with the Go, process and build_info collectors and the
 // reload metrics; version is the value of build_info's label.
 func New(version string) *Registry {
-	r := &Registry{reg: prometheus.NewRegistry(), scriptsOf: map[string][]string{}}
+	r := &Registry{reg: prometheus.NewRegistry(), table: &table{rows: map[string]*row{}}, scriptsOf: map[string][]string{}}
 	info := prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Namespace: namespace, Name: "build_info",
 		Help: "Always 1; the labels say which sited this is and which Go built it.",
@@ -82,6 +77,7 @@ func New(version string) *Registry {
 	)
 	r.Config = newConfig(r.reg)
 	r.makeFamilies()
+	r.reg.MustRegister(r.table) // with all its families
 	return r
 }
 
@@ -116,18 +112,15 @@ func (r *Registry) makeFamilies() {
 	r.up = r.gauge("site_up", "1 while the site accepts requests and its root is there, else 0.", "site")
 	r.restarts = r.counter("site_restarts_total", "Attempts to start the site again after it failed to start.", "site")
 	r.configCurrent = r.gauge("site_config_current", "1 while the site runs what its block says, 0 while a newer block was refused.", "site")
+	r.logLinesLost = r.counter("log_lines_lost_total", "Lines of the site's access logs that could not be written and were dropped.", "site")
 }
 
-func (r *Registry) counter(name, help string, labels ...string) *prometheus.CounterVec {
-	v := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}, labels)
-	r.register(v, labels)
-	return v
+func (r *Registry) counter(name, help string, labels ...string) *family {
+	return r.table.add(prometheus.CounterValue, name, help, labels)
 }
 
-func (r *Registry) gauge(name, help string, labels ...string) *prometheus.GaugeVec {
-	v := prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help}, labels)
-	r.register(v, labels)
-	return v
+func (r *Registry) gauge(name, help string, labels ...string) *family {
+	return r.table.add(prometheus.GaugeValue, name, help, labels)
 }
 
 func (r *Registry) histogram(name, help string, labels ...string) *prometheus.HistogramVec {
@@ -137,14 +130,6 @@ func (r *Registry) histogram(name, help string, labels ...string) *prometheus.Hi
 		NativeHistogramBucketFactor:    1.1,
 		NativeHistogramMaxBucketNumber: 100,
 	}, labels)
-	r.register(v, labels)
-	return v
-}
-
-func (r *Registry) register(v vec, labels []string) {
 	r.reg.MustRegister(v)
-	r.perSite = append(r.perSite, v)
-	if len(labels) > 1 && labels[1] == "script" {
-		r.perScript = append(r.perScript, v)
-	}
+	return v
 }

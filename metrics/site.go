@@ -27,12 +27,12 @@ type Site struct {
 	Up            prometheus.Gauge
 	Restarts      prometheus.Counter
 	ConfigCurrent prometheus.Gauge
+	LogLinesLost  prometheus.Counter
 
-	rejected      *prometheus.CounterVec // by reason
-	badRequests   *prometheus.CounterVec // by reason
-	tunnelRefused *prometheus.CounterVec // by reason
-	requests      requestCounters
-	scripts       map[string]*Script
+	row      *row
+	of       *families
+	requests requestCounters
+	scripts  map[string]*Script
 }
 
 // Script holds the handles for one script block of a site.
@@ -42,7 +42,9 @@ type Script struct {
 	Restarts  prometheus.Counter
 	CPU       prometheus.Counter // seconds
 
-	requests *prometheus.CounterVec // by result
+	name     string
+	row      *row
+	requests *family
 }
 
 // Shape says which series a site has from the start.
@@ -60,40 +62,39 @@ type Shape struct {
 // already. Series of scripts that shape no longer names stay until Prune: what is
 // prepared here may never serve.
 func (r *Registry) Site(name string, shape Shape) *Site {
-	label := prometheus.Labels{"site": name}
+	row := r.table.row(name)
 	s := &Site{
-		Duration:      r.duration.With(label),
-		InFlight:      r.inFlight.With(label),
-		RequestBytes:  r.requestBytes.With(label),
-		ResponseBytes: r.responseBytes.With(label),
-		Idle:          r.connections.WithLabelValues(name, "idle"),
-		Active:        r.connections.WithLabelValues(name, "active"),
-		Accepted:      r.accepted.With(label),
-		AuthFailures:  r.authFailures.With(label),
-		Panics:        r.panics.With(label),
-		Tunnels:       r.tunnels.With(label),
-		ToTarget:      r.tunnelBytes.WithLabelValues(name, "to_target"),
-		ToClient:      r.tunnelBytes.WithLabelValues(name, "to_client"),
-		Up:            r.up.With(label),
-		Restarts:      r.restarts.With(label),
-		ConfigCurrent: r.configCurrent.With(label),
+		Duration:      r.duration.WithLabelValues(name),
+		InFlight:      row.cell(r.inFlight),
+		RequestBytes:  row.cell(r.requestBytes),
+		ResponseBytes: row.cell(r.responseBytes),
+		Idle:          row.cell(r.connections, "idle"),
+		Active:        row.cell(r.connections, "active"),
+		Accepted:      row.cell(r.accepted),
+		AuthFailures:  row.cell(r.authFailures),
+		Panics:        row.cell(r.panics),
+		Tunnels:       row.cell(r.tunnels),
+		ToTarget:      row.cell(r.tunnelBytes, "to_target"),
+		ToClient:      row.cell(r.tunnelBytes, "to_client"),
+		Up:            row.cell(r.up),
+		Restarts:      row.cell(r.restarts),
+		ConfigCurrent: row.cell(r.configCurrent),
+		LogLinesLost:  row.cell(r.logLinesLost),
 
-		rejected:      r.rejected.MustCurryWith(label),
-		badRequests:   r.badRequests.MustCurryWith(label),
-		tunnelRefused: r.tunnelRefused.MustCurryWith(label),
-		scripts:       make(map[string]*Script, len(shape.Scripts)),
+		row: row, of: &r.families,
+		scripts: make(map[string]*Script, len(shape.Scripts)),
 	}
-	s.requests.vec = r.requests.MustCurryWith(label)
+	s.requests.row, s.requests.of = row, r.requests
 	for _, m := range shape.Methods {
-		for _, code := range []int{200, 404, 500} {
-			s.requests.get(m, code)
+		for _, code := range []string{"200", "404", "500"} {
+			row.cell(r.requests, m, code)
 		}
 	}
-	touch(s.rejected, shape.Rejected)
-	touch(s.badRequests, shape.BadRequests)
-	touch(s.tunnelRefused, shape.TunnelRefused)
+	row.touch(r.rejected, shape.Rejected)
+	row.touch(r.badRequests, shape.BadRequests)
+	row.touch(r.tunnelRefused, shape.TunnelRefused)
 	for _, script := range shape.Scripts {
-		s.scripts[script] = r.script(label, script, shape.ScriptResults)
+		s.scripts[script] = r.script(row, script, shape.ScriptResults)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -105,49 +106,59 @@ func (r *Registry) Site(name string, shape Shape) *Site {
 	return s
 }
 
-func touch(v *prometheus.CounterVec, values []string) {
-	for _, value := range values {
-		v.WithLabelValues(value)
-	}
-}
-
-func (r *Registry) script(site prometheus.Labels, name string, results []string) *Script {
-	label := maps.Clone(site)
-	label["script"] = name
+func (r *Registry) script(row *row, name string, results []string) *Script {
 	s := &Script{
-		Duration:  r.scriptDuration.With(label),
-		Processes: r.scriptProcesses.With(label),
-		Restarts:  r.scriptRestarts.With(label),
-		CPU:       r.scriptCPU.With(label),
-		requests:  r.scriptRequests.MustCurryWith(label),
+		Duration:  r.scriptDuration.WithLabelValues(row.site, name),
+		Processes: row.cell(r.scriptProcesses, name),
+		Restarts:  row.cell(r.scriptRestarts, name),
+		CPU:       row.cell(r.scriptCPU, name),
+
+		name: name, row: row, requests: r.scriptRequests,
 	}
-	touch(s.requests, results)
+	for _, result := range results {
+		row.cell(r.scriptRequests, name, result)
+	}
 	return s
 }
 
 // Forget deletes all series of a site.
 func (r *Registry) Forget(site string) {
-	for _, v := range r.perSite {
-		v.DeletePartialMatch(prometheus.Labels{"site": site})
-	}
+	r.table.forget(site)
+	r.duration.DeleteLabelValues(site)
 	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, script := range r.scriptsOf[site] {
+		r.scriptDuration.DeleteLabelValues(site, script)
+	}
 	delete(r.scriptsOf, site)
-	r.mu.Unlock()
 }
 
 // Prune deletes the series of a site's scripts but those named.
 func (r *Registry) Prune(site string, scripts []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.scriptsOf[site] = slices.DeleteFunc(r.scriptsOf[site], func(script string) bool {
+	left := slices.DeleteFunc(r.scriptsOf[site], func(script string) bool {
 		if slices.Contains(scripts, script) {
 			return false
 		}
-		for _, v := range r.perScript {
-			v.DeletePartialMatch(prometheus.Labels{"site": site, "script": script})
-		}
+		r.table.drop(site, func(c *column) bool { return r.isOf(c, script) })
+		r.scriptDuration.DeleteLabelValues(site, script)
 		return true
 	})
+	if len(left) > 0 {
+		r.scriptsOf[site] = left
+	} else {
+		delete(r.scriptsOf, site)
+	}
+}
+
+// isOf reports whether a column is that of a script.
+func (f *families) isOf(c *column, script string) bool {
+	switch c.family {
+	case f.scriptRequests, f.scriptProcesses, f.scriptRestarts, f.scriptCPU:
+		return c.values[0] == script
+	}
+	return false
 }
 
 // Request counts one answered request. A method that is not of HTTP's is to be
@@ -155,26 +166,27 @@ func (r *Registry) Prune(site string, scripts []string) {
 func (s *Site) Request(method string, code int) { s.requests.get(method, code).Inc() }
 
 // Rejected counts a connection that was turned away.
-func (s *Site) Rejected(reason string) { s.rejected.WithLabelValues(reason).Inc() }
+func (s *Site) Rejected(reason string) { s.row.cell(s.of.rejected, reason).Inc() }
 
 // BadRequest counts a request that is not HTTP.
-func (s *Site) BadRequest(reason string) { s.badRequests.WithLabelValues(reason).Inc() }
+func (s *Site) BadRequest(reason string) { s.row.cell(s.of.badRequests, reason).Inc() }
 
 // TunnelRefused counts a refused CONNECT.
-func (s *Site) TunnelRefused(reason string) { s.tunnelRefused.WithLabelValues(reason).Inc() }
+func (s *Site) TunnelRefused(reason string) { s.row.cell(s.of.tunnelRefused, reason).Inc() }
 
 // Script returns the handles for the script block with that label, which
 // Shape.Scripts must have named.
 func (s *Site) Script(name string) *Script { return s.scripts[name] }
 
 // Request counts a request that was handed to the script.
-func (s *Script) Request(result string) { s.requests.WithLabelValues(result).Inc() }
+func (s *Script) Request(result string) { s.row.cell(s.requests, s.name, result).Inc() }
 
 // requestCounters resolves http_requests_total by method and code without
 // building a label list for each request: a map that is copied on a miss.
 type requestCounters struct {
-	vec   *prometheus.CounterVec
-	known atomic.Pointer[map[methodCode]prometheus.Counter]
+	row   *row
+	of    *family
+	known atomic.Pointer[map[methodCode]*cell]
 	mu    sync.Mutex // held while known is replaced
 }
 
@@ -183,7 +195,7 @@ type methodCode struct {
 	code   int
 }
 
-func (c *requestCounters) get(method string, code int) prometheus.Counter {
+func (c *requestCounters) get(method string, code int) *cell {
 	key := methodCode{method, code}
 	if known := c.known.Load(); known != nil {
 		if counter, ok := (*known)[key]; ok {
@@ -192,11 +204,11 @@ func (c *requestCounters) get(method string, code int) prometheus.Counter {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	next := map[methodCode]prometheus.Counter{}
+	next := map[methodCode]*cell{}
 	if known := c.known.Load(); known != nil {
 		next = maps.Clone(*known)
 	}
-	next[key] = c.vec.WithLabelValues(method, strconv.Itoa(code))
+	next[key] = c.row.cell(c.of, method, strconv.Itoa(code))
 	c.known.Store(&next)
 	return next[key]
 }
