@@ -52,7 +52,7 @@ func (s *Server) unable(err error, pause *backoff, freed <-chan struct{}) {
 	if short && s.spare.giveUp() {
 		return
 	}
-	pause.wait(s.ctx, nil)
+	pause.wait(s.ctx, freed)
 }
 
 // queueTime bounds how long a draining server takes what is in the queue:

@@ -107,6 +107,7 @@ func TestAcceptErrors(t *testing.T) {
 // A listener that waits for a descriptor is woken by each connection that ends, of
 // any server that shares the spare one. Without that it would try once a second.
 func TestAcceptWakes(t *testing.T) {
+	t.Parallel()
 	const connections = int(patience/time.Second) + 10
 	spare := &Spare{} // none: waiting is all there is
 	other, _ := failingSite(t, spare, func(int64) error { return nil })
@@ -179,6 +180,7 @@ func TestSpareIsRegained(t *testing.T) {
 
 // A server that is out of descriptors ends as soon as any other.
 func TestDrainWithoutDescriptors(t *testing.T) {
+	t.Parallel()
 	for _, queue := range []bool{false, true} {
 		var attempts atomic.Int64
 		s, _ := failingSite(t, nil, func(attempt int64) error {
@@ -200,13 +202,13 @@ func TestDrainWithoutDescriptors(t *testing.T) {
 
 // What is in the queue when a server drains waits for a descriptor, too.
 func TestDrainServesQueueWithoutDescriptors(t *testing.T) {
-	var attempts atomic.Int64
+	var attempts, draining atomic.Int64
 	var s *site
 	ready := make(chan struct{})
 	made, _ := failingSite(t, nil, func(attempt int64) error {
 		<-ready
 		attempts.Store(attempt)
-		if !s.draining.Load() {
+		if !s.draining.Load() || draining.Add(1) <= 3 {
 			return unix.EMFILE
 		}
 		return nil
@@ -222,4 +224,34 @@ func TestDrainServesQueueWithoutDescriptors(t *testing.T) {
 	}
 	c.Close()
 	s.ended()
+}
+
+// What can be done without takes no descriptor while there are none to spare.
+func TestNoParkingWithoutDescriptors(t *testing.T) {
+	open := func(s *site) bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.openParking()
+	}
+	spare, err := NewSpare()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer spare.Close()
+	s, _ := failingSite(t, spare, func(int64) error { return nil })
+	if !spare.giveUp() || open(s) {
+		t.Error("the spare descriptor that was given up is taken")
+	}
+	if !spare.regain() {
+		t.Fatal("no descriptors")
+	}
+	freed := spare.watch()
+	if open(s) {
+		t.Error("a descriptor is taken that a server waits for")
+	}
+	spare.released()
+	<-freed
+	if !open(s) {
+		t.Error("no descriptor is taken although there are some")
+	}
 }

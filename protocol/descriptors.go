@@ -89,6 +89,10 @@ func (s *Spare) regain() bool {
 	return true
 }
 
+// short reports whether descriptors have run out, as far as is known: then none is
+// to be taken for what can be done without.
+func (s *Spare) short() bool { return s.out.Load() || s.watched.Load() }
+
 // watch returns a channel that is closed when a descriptor comes free after the
 // call.
 func (s *Spare) watch() <-chan struct{} {

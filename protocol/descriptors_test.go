@@ -230,6 +230,7 @@ func (c *client) silent(until time.Time) {
 // Without descriptors, clients are told 503 and the others are served on; with
 // some again, so are new ones.
 func TestShortOfDescriptors(t *testing.T) {
+	t.Parallel()
 	p := startShort(t, "spare")
 	for round := range 3 {
 		held := p.fill()
@@ -263,6 +264,7 @@ func TestShortOfDescriptors(t *testing.T) {
 // Clients that are turned away and stay take the place of the next for a moment
 // only, and cost nothing.
 func TestShortOfDescriptorsWithClientsThatStay(t *testing.T) {
+	t.Parallel()
 	p := startShort(t, "spare")
 	held := p.fill()
 	var staying []*client
@@ -272,15 +274,18 @@ func TestShortOfDescriptorsWithClientsThatStay(t *testing.T) {
 	p.quiet(func(until time.Time) { held[0].silent(until) })
 	for _, c := range staying {
 		c.want(503, "")
+		c.Close()
 	}
 	for _, c := range held {
 		c.open()
+		c.Close()
 	}
 	p.end()
 }
 
 // Without a spare descriptor clients wait until others leave.
 func TestShortOfDescriptorsWithoutSpare(t *testing.T) {
+	t.Parallel()
 	p := startShort(t, "none")
 	held := p.fill()
 	waiting := []*client{p.dial(), p.dial()}
@@ -293,8 +298,9 @@ func TestShortOfDescriptorsWithoutSpare(t *testing.T) {
 		held[i].Close()
 		c.want(200, "GET /open ")
 	}
-	for _, c := range held[2:] {
+	for _, c := range append(held[2:], waiting...) {
 		c.open()
+		c.Close()
 	}
 	if _, refused := p.usage(); refused != 0 {
 		t.Errorf("%d turned away", refused)

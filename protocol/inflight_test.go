@@ -151,15 +151,27 @@ func TestMaxInFlightAfterSwap(t *testing.T) {
 	svc.Observer.(*checker).ended(t)
 }
 
+// brokenBegin panics in Begin, between enter and leave, for one path.
+type brokenBegin struct{ brokenObserver }
+
+func (o brokenBegin) Begin(x *Exchange) {
+	if x.Req.Path == "/begin" {
+		panic("in Begin")
+	}
+	o.brokenObserver.Begin(x)
+}
+
 // What goes wrong takes no place for good.
 func TestInFlightAfterTrouble(t *testing.T) {
-	broken := brokenObserver{newChecker()}
+	broken := brokenBegin{brokenObserver{newChecker()}}
 	s := serve(t, wireHandler, func(v *Service) { v.Limits.MaxInFlight = 1; v.Observer = broken })
-	for _, path := range []string{"/panic", "/404", "/broken"} {
+	for _, path := range []string{"/panic", "/404", "/broken", "/begin"} {
 		for range 3 {
 			c := s.dial()
 			c.send(request(path))
-			if r := c.answer("GET"); r.status == 503 {
+			if path == "/begin" {
+				c.closed()
+			} else if r := c.answer("GET"); r.status == 503 {
 				t.Errorf("%s: no place", path)
 			}
 			c.Close()

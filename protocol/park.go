@@ -57,6 +57,9 @@ func (s *Server) openParking() bool {
 	if p.poll != nil {
 		return true
 	}
+	if s.spare.short() { // a client would have to do without this one
+		return false
+	}
 	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return false
