@@ -138,6 +138,7 @@ func (s *Supervisor) open(ep *endpoint, gen *generation) {
 	ctx, stop := context.WithCancel(context.Background())
 	ep.gen, ep.stop = gen, stop
 	ep.srv = protocol.NewServer(ep.ln, gen.svc, s.log.With("addr", ep.addr))
+	ep.srv.UseSpare(s.reserve)
 	s.endpoints[ep.addr] = ep
 	delete(s.spare, ep.addr)
 	s.work.Go(func() {

@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"cmp"
+	"reflect"
 	"slices"
 
 	"sited/instance"
@@ -66,7 +67,7 @@ func (s *Step) decide() {
 		s.Op = Stop
 	case s.Running == nil:
 		s.Op = Start
-	case s.Running.Hash() == s.Wanted.Hash():
+	case reflect.DeepEqual(s.Running, s.Wanted):
 		s.Op = Keep
 	default:
 		s.Changes = changes(s.Running, s.Wanted)

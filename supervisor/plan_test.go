@@ -225,3 +225,31 @@ func TestChangesSeeEveryField(t *testing.T) {
 		t.Errorf("only %d fields were tried", n)
 	}
 }
+
+// BenchmarkPlan compares 1,000 sites of which one has changed and one is new.
+func BenchmarkPlan(b *testing.B) {
+	const sites = 1000
+	all := func() []instance.Spec {
+		specs := make([]instance.Spec, sites)
+		for i := range specs {
+			specs[i] = instance.Defaults()
+			specs[i].Name = fmt.Sprint("site", i)
+			specs[i].Addr = netip.AddrPortFrom(netip.IPv6Loopback(), uint16(10_000+i))
+		}
+		return specs
+	}
+	running, wanted := all()[1:], all()
+	wanted[sites/2].Root = "/elsewhere"
+	b.ReportAllocs()
+	for b.Loop() {
+		changed := 0
+		for _, step := range Plan(running, wanted) {
+			if step.Op != Keep {
+				changed++
+			}
+		}
+		if changed != 2 {
+			b.Fatal(changed)
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -33,6 +34,7 @@ func (s *Supervisor) Reload(ctx context.Context, req Request) (*Report, error) {
 		report = s.take(config.Load(s.opts.File, s.opts.Env), req)
 		s.logReport(report)
 		s.ready()
+		s.giveBack()
 	}); err != nil {
 		return nil, err
 	}
@@ -42,6 +44,11 @@ func (s *Supervisor) Reload(ctx context.Context, req Request) (*Report, error) {
 // fileChanged is called by the watcher: there may be something new.
 func (s *Supervisor) fileChanged(ctx context.Context) {
 	err := s.journey(ctx, func() {
+		var read config.Reading
+		if err := s.do(ctx, func() { read = s.read }); err != nil || read.Current() {
+			return
+		}
+		defer s.giveBack()
 		cfg := config.Load(s.opts.File, s.opts.Env)
 		known := false
 		if err := s.do(ctx, func() { known = s.tried == cfg.Hash() }); err != nil || known {
@@ -55,6 +62,11 @@ func (s *Supervisor) fileChanged(ctx context.Context) {
 		s.log.Debug("change not taken in", "error", err)
 	}
 }
+
+// giveBack returns the memory to the system that taking a configuration in took:
+// many times what the sites need, and it may be long until the next one. Only for
+// who keeps the owner from ending.
+func (s *Supervisor) giveBack() { s.work.Go(debug.FreeOSMemory) }
 
 // tellReloading tells systemd that READY=1 will come again (Type=notify-reload).
 func (s *Supervisor) tellReloading() {
@@ -158,6 +170,7 @@ func (s *Supervisor) take(cfg *config.Config, req Request) *Report {
 		s.logDiagnostics(cfg)
 		s.watch(cfg)
 		s.path = cfg.Path
+		s.read = cfg.Reading()
 		if s.tried = cfg.Hash(); !cfg.Fatal() {
 			changes = s.plan(cfg)
 			s.hold(changes)

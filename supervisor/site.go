@@ -66,14 +66,15 @@ func (st *site) on(e event) {
 
 // show sets the gauges.
 func (st *site) show() {
-	st.metrics.Up.Set(0)
-	if st.state == Serving && st.problem() == "" {
-		st.metrics.Up.Set(1)
+	st.metrics.Up.Set(oneIf(st.state == Serving && st.problem() == ""))
+	st.metrics.ConfigCurrent.Set(oneIf(st.isCurrent()))
+}
+
+func oneIf(yes bool) float64 {
+	if yes {
+		return 1
 	}
-	st.metrics.ConfigCurrent.Set(0)
-	if st.isCurrent() {
-		st.metrics.ConfigCurrent.Set(1)
-	}
+	return 0
 }
 
 // problem says why the site can't do its work although it serves; "" for none.
@@ -119,9 +120,7 @@ func (s *Supervisor) leave(st *site) {
 	}
 	if st.state == Stopped && len(st.old) == 0 && st.preparing == 0 {
 		delete(s.sites, st.name)
-		if s.phase != Ending { // it costs a walk over all series
-			s.reg.Forget(st.name)
-		}
+		s.reg.Forget(st.name)
 	}
 }
 

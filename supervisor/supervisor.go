@@ -25,6 +25,7 @@ import (
 
 	"sited/instance"
 	"sited/metrics"
+	"sited/protocol"
 	"sited/supervisor/config"
 )
 
@@ -132,6 +133,7 @@ type Supervisor struct {
 
 	newInstance func(instance.Spec, instance.Shared) (*instance.Instance, error)
 	files       *instance.Budget
+	reserve     *protocol.Spare // of all servers
 
 	// The owner's.
 	startedAt time.Time
@@ -142,8 +144,9 @@ type Supervisor struct {
 	closing   map[netip.AddrPort]*endpoint        // that were told to end
 	spare     map[netip.AddrPort]*net.TCPListener // inherited and not served so far
 	admin     *admin
-	path      string // of the configuration, absolute
-	tried     string // hash of the configuration read last
+	path      string         // of the configuration, absolute
+	tried     string         // hash of the configuration read last
+	read      config.Reading // that it was made of
 	last      *ReloadBrief
 	watched   chan []string // the newest list of files to watch; holds at most one
 	inForce   []string      // files of the configuration applied last
@@ -182,6 +185,8 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	defer s.kill()
 	defer s.endLife(ErrStopped)
 	defer s.closeSpare()
+	s.reserve = s.newReserve()
+	defer s.reserve.Close()
 	cfg := config.Load(s.opts.File, s.opts.Env)
 	if cfg.Fatal() {
 		close(s.over)
@@ -217,10 +222,22 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	return nil
 }
 
+// newReserve takes the file descriptor that is kept for the time when there is no
+// other left.
+func (s *Supervisor) newReserve() *protocol.Spare {
+	reserve, err := protocol.NewSpare()
+	if err != nil {
+		s.log.Warn("clients will wait, and get no 503, when there is no file descriptor left", "error", err)
+		return &protocol.Spare{}
+	}
+	return reserve
+}
+
 // first takes the first configuration in.
 func (s *Supervisor) first(cfg *config.Config) {
 	report := s.take(cfg, Request{Trigger: triggerStart})
 	s.endTurn()
+	defer s.giveBack()
 	var status *Status
 	if err := s.do(context.Background(), func() {
 		if s.phase == Starting {

@@ -34,6 +34,7 @@ type watcher struct {
 
 const (
 	quietTime   = 100 * time.Millisecond // without an event, before files are read
+	renamedTime = 10 * time.Millisecond  // the same after nothing but renames: such a file is complete, but another may follow
 	longestWait = 2 * time.Second        // for quiet
 	missingTime = 500 * time.Millisecond // that a file may be gone or empty between two steps of a save
 )
@@ -63,7 +64,8 @@ func (w *watcher) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case paths := <-w.files:
-			if slices.Sort(paths); !slices.Equal(paths, w.paths) {
+			slices.Sort(paths)
+			if paths = slices.Compact(paths); !slices.Equal(paths, w.paths) {
 				w.paths = paths
 				w.check(ctx) // a file may have changed between its being read and its being watched
 			}
@@ -72,7 +74,7 @@ func (w *watcher) run(ctx context.Context) {
 				events = nil
 				continue
 			}
-			if w.matters(e) && w.settle(ctx, events) {
+			if w.matters(e) && w.settle(ctx, events, quietAfter(e)) {
 				w.check(ctx)
 			}
 		case err, ok := <-errs:
@@ -84,7 +86,7 @@ func (w *watcher) run(ctx context.Context) {
 			w.check(ctx) // events may have been lost
 		case <-ticker.C:
 			w.arm()
-			if seen := w.look(); !maps.Equal(seen, w.seen) && w.settle(ctx, events) {
+			if seen := w.look(); !maps.Equal(seen, w.seen) && w.settle(ctx, events, quietTime) {
 				w.check(ctx)
 			}
 		}
@@ -102,10 +104,10 @@ func (w *watcher) check(ctx context.Context) {
 	w.changed(ctx)
 }
 
-// settle waits until there was no event that matters for a while. It reports
-// false when ctx ended.
-func (w *watcher) settle(ctx context.Context, events <-chan fsnotify.Event) bool {
-	quiet := time.NewTimer(quietTime)
+// settle waits until there was no event that matters for a while, which is as
+// long as the event says that asks for most. It reports false when ctx ended.
+func (w *watcher) settle(ctx context.Context, events <-chan fsnotify.Event, wait time.Duration) bool {
+	quiet := time.NewTimer(wait)
 	defer quiet.Stop()
 	longest := time.NewTimer(longestWait)
 	defer longest.Stop()
@@ -117,7 +119,8 @@ func (w *watcher) settle(ctx context.Context, events <-chan fsnotify.Event) bool
 			if !ok {
 				events = nil
 			} else if w.matters(e) {
-				quiet.Reset(quietTime)
+				wait = max(wait, quietAfter(e))
+				quiet.Reset(wait)
 			}
 		case <-quiet.C:
 			return true
@@ -125,6 +128,21 @@ func (w *watcher) settle(ctx context.Context, events <-chan fsnotify.Event) bool
 			return true
 		}
 	}
+}
+
+// quietAfter is how long it must be quiet after an event.
+func quietAfter(e fsnotify.Event) time.Duration {
+	if renamedHere(e) {
+		return renamedTime
+	}
+	return quietTime
+}
+
+// renamedHere reports whether e tells of a file that was renamed to its name from
+// another one in a folder that is watched. fsnotify knows, and says so only in its
+// text: "CREATE "/a/sites.hcl" ← "/a/sites.hcl.new"".
+func renamedHere(e fsnotify.Event) bool {
+	return e.Has(fsnotify.Create) && strings.Contains(e.String(), `" ← "`)
 }
 
 // waitForFiles gives a file that is gone or empty a moment to come back. It
@@ -154,10 +172,9 @@ func (w *watcher) someMissing() bool {
 // are found again through their parents, or at the next look.
 func (w *watcher) arm() {
 	w.names, w.hcl = map[string]map[string]bool{}, ""
+	folders := map[string]string{} // where they lead to
 	for _, path := range append(w.paths[:len(w.paths):len(w.paths)], w.root) {
-		for _, step := range steps(path) {
-			w.want(step)
-		}
+		w.follow(path, folders)
 	}
 	if info, err := os.Stat(w.root); err == nil && info.IsDir() {
 		if folder, err := filepath.EvalSymlinks(w.root); err == nil {
@@ -177,6 +194,28 @@ func (w *watcher) arm() {
 		if err := w.notify.Add(folder); err != nil && !os.IsNotExist(err) {
 			w.log.Debug("folder not watched", "path", folder, "error", err)
 		}
+	}
+}
+
+// follow has events matter about all that path leads through. Most files are in
+// the same few folders, whose way is not followed again for each.
+func (w *watcher) follow(path string, folders map[string]string) {
+	folder, name := filepath.Split(path)
+	there, known := folders[folder]
+	if !known {
+		for _, step := range steps(folder) {
+			w.want(step)
+			there = step
+		}
+		folders[folder] = there
+	}
+	found := filepath.Join(there, name)
+	if _, err := os.Readlink(found); err != nil { // no link, or nothing there
+		w.want(found)
+		return
+	}
+	for _, step := range steps(found) {
+		w.want(step)
 	}
 }
 
@@ -251,7 +290,8 @@ func (w *watcher) look() map[string]fingerprint {
 			}
 		}
 	}
-	for _, path := range paths {
+	slices.Sort(paths)
+	for _, path := range slices.Compact(paths) {
 		if info, err := os.Stat(path); err == nil && !info.IsDir() {
 			seen[path] = fingerprintOf(info)
 		}

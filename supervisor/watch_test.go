@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/fsnotify/fsnotify"
 )
 
 // watching starts a watcher on path. What it returns waits until the watcher
@@ -239,5 +241,43 @@ func TestWatcherNoStorm(t *testing.T) {
 	sees("edit 99")
 	if got := calls.Load() - before; got > 10 {
 		t.Errorf("100 edits led to %d calls", got)
+	}
+}
+
+// What is renamed into place is complete; what is written there may not be.
+func TestQuietAfter(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "sites.hcl")
+	notify, err := fsnotify.NewWatcher()
+	must(t, err)
+	defer notify.Close()
+	must(t, notify.Add(dir))
+	created := func() fsnotify.Event {
+		t.Helper()
+		for deadline := time.After(10 * time.Second); ; {
+			select {
+			case e := <-notify.Events:
+				if e.Name == path && e.Has(fsnotify.Create) {
+					return e
+				}
+			case <-deadline:
+				t.Fatal("no event")
+			}
+		}
+	}
+	write(t, path, "one")
+	if e := created(); quietAfter(e) != quietTime {
+		t.Errorf("%v: %v", e, quietAfter(e))
+	}
+	write(t, path+".new", "two")
+	must(t, os.Rename(path+".new", path))
+	if e := created(); quietAfter(e) != renamedTime {
+		t.Errorf("%v: %v", e, quietAfter(e))
+	}
+	odd := filepath.Join(dir, `sites" ← ".hcl`)
+	write(t, odd, "four")
+	path = odd
+	if e := created(); quietAfter(e) != quietTime {
+		t.Errorf("%v: %v", e, quietAfter(e))
 	}
 }

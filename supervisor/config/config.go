@@ -10,8 +10,6 @@
 package config
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"net/netip"
@@ -43,22 +41,6 @@ type Config struct {
 
 // Admin is what the admin block says.
 type Admin struct{ Addr netip.AddrPort }
-
-// Kind says what a file was read for.
-type Kind string
-
-const (
-	KindConfig    Kind = "config"    // blocks, or the directory they are in when it can't be read
-	KindFunction  Kind = "function"  // the file function
-	KindPasswords Kind = "passwords" // a passwords argument; a running site reads it again by itself
-)
-
-// File is a file the configuration depends on.
-type File struct {
-	Path string // absolute
-	Kind Kind
-	Hash string // SHA-256 of the content in hexadecimal; "" when it could not be read
-}
 
 // Load reads the file at path, or the *.hcl files of the directory at path, and
 // everything they refer to. env is what the env function asks; os.LookupEnv
@@ -97,22 +79,11 @@ func load(path string, os edge) *Config {
 	return l.finish()
 }
 
-// Hash identifies what was read: Path, and the content of all config files and
-// of all files that the file function read. Of a password file it only counts
-// whether it could be read. Two configs with the same Hash say the same, as long
-// as the environment is the same.
-func (c *Config) Hash() string {
-	h := sha256.New()
-	fmt.Fprintf(h, "%q\n", c.Path)
-	for _, f := range c.Files {
-		content := f.Hash
-		if f.Kind == KindPasswords && content != "" {
-			content = "readable"
-		}
-		fmt.Fprintf(h, "%s %q %s\n", f.Kind, f.Path, content)
-	}
-	return hex.EncodeToString(h.Sum(nil))
-}
+// Hash identifies what was read, see Reading.Hash.
+func (c *Config) Hash() string { return c.Reading().Hash() }
+
+// Reading is what was read for c.
+func (c *Config) Reading() Reading { return Reading{Path: c.Path, Files: c.Files} }
 
 // Fatal reports whether nothing may change: no file could be read and parsed,
 // there is no site block at all, something is wrong outside of all site blocks,
@@ -139,8 +110,10 @@ func (c *Config) Holds(site, origin string) bool {
 	if c.fatal || slices.Contains(c.Refused, site) {
 		return true
 	}
-	wanted := slices.ContainsFunc(c.Sites, func(s instance.Spec) bool { return s.Name == site })
-	return !wanted && slices.Contains(c.broken, origin)
+	if !slices.Contains(c.broken, origin) {
+		return false
+	}
+	return !slices.ContainsFunc(c.Sites, func(s instance.Spec) bool { return s.Name == site })
 }
 
 // WriteDiagnostics writes Diags as text with snippets of the files, as wide as

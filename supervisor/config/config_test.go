@@ -364,16 +364,3 @@ func TestSnippet(t *testing.T) {
 		}
 	}
 }
-
-func BenchmarkLoadThousandSites(b *testing.B) {
-	var text strings.Builder
-	for i := range 1000 {
-		text.WriteString(siteText(fmt.Sprintf("s%d", i), 10000+i, "  script \".php\" {\n    command = [\"/bin/sh\"]\n  }\n  limits { max_body = \"2MiB\" }\n"))
-	}
-	path := filepath.Join(write(b, map[string]string{"sites.hcl": text.String()}), "sites.hcl")
-	for b.Loop() {
-		if c := Load(path, noEnv); c.HasErrors() || len(c.Sites) != 1000 {
-			b.Fatal(c.Diags)
-		}
-	}
-}

@@ -3,6 +3,7 @@ package config
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"net/netip"
 	"path/filepath"
 	"slices"
@@ -10,6 +11,8 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
+
+	"sited/instance"
 )
 
 // loader is the state of one Load.
@@ -140,6 +143,7 @@ func (l *loader) finish() *Config {
 		c.Refused = append(c.Refused, label)
 	}
 	slices.Sort(c.Refused)
+	c.Sites = make([]instance.Spec, 0, len(l.sites))
 	for _, s := range l.sites {
 		if !c.fatal && !refused[s.spec.Name] {
 			c.Sites = append(c.Sites, s.spec)
@@ -218,6 +222,19 @@ func (l *loader) sortDiags() {
 		l.cfg.Diags = append(l.cfg.Diags, d.diag)
 	}
 	l.cfg.located = l.diags
+	l.dropSources()
+}
+
+// dropSources forgets the text and the syntax tree of the files that there is
+// nothing to be said about. Both are many times as large as the sites in them.
+func (l *loader) dropSources() {
+	shown := map[string]bool{}
+	for _, d := range l.cfg.Diags {
+		if d.Subject != nil {
+			shown[d.Subject.Filename] = true
+		}
+	}
+	maps.DeleteFunc(l.cfg.sources, func(name string, _ *hcl.File) bool { return !shown[name] })
 }
 
 const (

@@ -2,8 +2,6 @@ package config
 
 import (
 	"cmp"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -12,7 +10,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strings"
 	"syscall"
 
 	"github.com/hashicorp/hcl/v2"
@@ -109,24 +106,22 @@ func typeName(m fs.FileMode) string {
 
 // readFiles reads and parses the config files.
 func (l *loader) readFiles() {
-	info, err := os.Stat(l.cfg.Path)
-	if err != nil || !info.IsDir() {
-		l.folder = filepath.Dir(l.cfg.Path)
-		l.readConfig(l.name, l.cfg.Path)
-		return
-	}
-	l.folder = l.cfg.Path
-	entries, err := os.ReadDir(l.cfg.Path)
+	paths, err := configPaths(l.cfg.Path)
 	if err != nil {
+		l.folder = l.cfg.Path
 		l.cfg.broken = append(l.cfg.broken, l.cfg.Path)
 		l.read[l.cfg.Path] = &content{err: err, kinds: []Kind{KindConfig}}
 		l.failFile(l.cfg.Path, "Unreadable directory", "The directory %s can't be read: %v.", l.name, plainError(err))
 		return
 	}
-	for _, e := range entries {
-		if strings.HasSuffix(e.Name(), ".hcl") && !strings.HasPrefix(e.Name(), ".") {
-			l.readConfig(filepath.Join(l.name, e.Name()), filepath.Join(l.cfg.Path, e.Name()))
-		}
+	if len(paths) == 1 && paths[0] == l.cfg.Path {
+		l.folder = filepath.Dir(l.cfg.Path)
+		l.readConfig(l.name, l.cfg.Path)
+		return
+	}
+	l.folder = l.cfg.Path
+	for _, path := range paths {
+		l.readConfig(filepath.Join(l.name, filepath.Base(path)), path)
 	}
 	if len(l.files) == 0 {
 		l.failFile(l.cfg.Path, "No configuration", "The directory %s has no file whose name ends in .hcl. Put one there, or give the path of a file.", l.name)
@@ -165,6 +160,9 @@ func (l *loader) readConfig(name, path string) {
 func parse(src []byte, name string) (*hcl.File, hcl.Diagnostics) {
 	d := checkText(src, name)
 	if d == nil {
+		if f := parsePieces(src, name); f != nil {
+			return f, nil
+		}
 		d = checkNesting(src, name)
 	}
 	if d != nil {
@@ -258,8 +256,7 @@ func (l *loader) listFiles() {
 	for path, c := range l.read {
 		hash := ""
 		if c.err == nil {
-			sum := sha256.Sum256(c.bytes)
-			hash = hex.EncodeToString(sum[:])
+			hash = hashOf(c.bytes)
 		}
 		for _, kind := range c.kinds {
 			l.cfg.Files = append(l.cfg.Files, File{Path: path, Kind: kind, Hash: hash})
