@@ -93,28 +93,37 @@ func anchorOf(heading string) string {
 	}, heading)
 }
 
-// TestREADMEExamplesLoad takes every hcl example of README.md for a whole
-// sites.hcl.
-func TestREADMEExamplesLoad(t *testing.T) {
-	examples := 0
-	for _, m := range fence.FindAllStringSubmatch(string(read(t, "README.md")), -1) {
-		if m[1] != "hcl" {
-			continue
-		}
-		examples++
-		dir := t.TempDir()
-		file := filepath.Join(dir, "sites.hcl")
-		write(t, file, m[2])
-		write(t, filepath.Join(dir, "users.htpasswd"), "")
-		if c := config.Load(file, unset); c.HasErrors() || len(c.Sites) == 0 {
-			t.Errorf("this example has %d sites, and these errors:\n%s\n%s", len(c.Sites), m[2], diagnostics(t, c))
-		}
-		if formatted, diags := config.Format([]byte(m[2]), "README.md"); diags.HasErrors() || string(formatted) != m[2] {
-			t.Errorf("this example is not as `sited fmt` writes it:\n%s\nbut:\n%s", m[2], formatted)
+// examples are the blocks of a page that are fenced as kind; there must be some.
+func examples(t *testing.T, page, kind string) []string {
+	t.Helper()
+	var found []string
+	for _, m := range fence.FindAllStringSubmatch(string(read(t, page)), -1) {
+		if m[1] == kind {
+			found = append(found, m[2])
 		}
 	}
-	if examples == 0 {
-		t.Error("README.md has no hcl example")
+	if len(found) == 0 {
+		t.Fatalf("%s has no %s example", page, kind)
+	}
+	return found
+}
+
+// TestExamplesLoad takes every hcl example of a page for a whole sites.hcl. The
+// reference has a test of its own.
+func TestExamplesLoad(t *testing.T) {
+	for _, page := range []string{"README.md", operations} {
+		for _, text := range examples(t, page, "hcl") {
+			dir := t.TempDir()
+			file := filepath.Join(dir, "sites.hcl")
+			write(t, file, text)
+			write(t, filepath.Join(dir, "users.htpasswd"), "")
+			if c := config.Load(file, unset); c.HasErrors() || len(c.Sites) == 0 {
+				t.Errorf("%s: this example has %d sites, and these errors:\n%s\n%s", page, len(c.Sites), text, diagnostics(t, c))
+			}
+			if formatted, diags := config.Format([]byte(text), page); diags.HasErrors() || string(formatted) != text {
+				t.Errorf("%s: this example is not as `sited fmt` writes it:\n%s\nbut:\n%s", page, text, formatted)
+			}
+		}
 	}
 }
 
@@ -138,8 +147,9 @@ func write(t *testing.T, name, content string) {
 
 var metricName = regexp.MustCompile("`(sited_[a-z_]+)`")
 
-// TestREADMENamesEveryMetric compares README.md with what is exported.
-func TestREADMENamesEveryMetric(t *testing.T) {
+// exportedMetrics are the names of all metrics of ours, sorted.
+func exportedMetrics(t *testing.T) []string {
+	t.Helper()
 	reg := metrics.New("test")
 	site := reg.Site("a", metrics.Shape{
 		Methods: []string{"GET"}, Scripts: []string{".php"}, BadRequests: []string{"field"},
@@ -150,17 +160,23 @@ func TestREADMENamesEveryMetric(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var exported, named []string
+	var exported []string
 	for _, f := range families {
 		if strings.HasPrefix(f.GetName(), "sited_") {
 			exported = append(exported, f.GetName())
 		}
 	}
+	return exported
+}
+
+// TestREADMENamesEveryMetric compares README.md with what is exported.
+func TestREADMENamesEveryMetric(t *testing.T) {
+	var named []string
 	for _, m := range metricName.FindAllStringSubmatch(string(read(t, "README.md")), -1) {
 		named = append(named, m[1])
 	}
 	slices.Sort(named)
-	if diff := cmp.Diff(exported, slices.Compact(named)); diff != "" {
+	if diff := cmp.Diff(exportedMetrics(t), slices.Compact(named)); diff != "" {
 		t.Errorf("metrics that README.md names (-exported +named):\n%s", diff)
 	}
 }

@@ -106,7 +106,7 @@ func diskError(err error) error {
 	status := 404
 	_, ofRoot := errors.AsType[*fs.PathError](err)
 	switch errno, isErrno := errors.AsType[syscall.Errno](err); {
-	case errors.Is(err, fs.ErrPermission):
+	case errors.Is(err, fs.ErrPermission), errno == syscall.EROFS:
 		status = 403
 	case errors.Is(err, fs.ErrNotExist), !isErrno && ofRoot: // os.Root has no errno for a path that leaves the root
 	case errno == syscall.ENOTDIR, errno == syscall.ELOOP, errno == syscall.ENAMETOOLONG, errno == syscall.EINVAL, errno == syscall.ENXIO:

@@ -53,7 +53,7 @@ func TestDiskError(t *testing.T) {
 		{pathError(syscall.EFBIG), 507},
 		{&os.LinkError{Op: "rename", Old: "a", New: "b", Err: syscall.ENOSPC}, 507},
 		{pathError(syscall.EIO), 500},
-		{pathError(syscall.EROFS), 500},
+		{pathError(syscall.EROFS), 403},
 		{io.ErrShortWrite, 500},
 		{io.ErrUnexpectedEOF, 500},
 	} {

@@ -25,7 +25,7 @@ func newConfig(reg *prometheus.Registry) *Config {
 	c := &Config{
 		successful: prometheus.NewGauge(prometheus.GaugeOpts{
 			Namespace: namespace, Name: "config_last_reload_successful",
-			Help: "1 when all of the last configuration read was taken, else 0.",
+			Help: "1 when all of the last configuration read is in force, else 0.",
 		}),
 		timestamp: prometheus.NewGauge(prometheus.GaugeOpts{
 			Namespace: namespace, Name: "config_last_reload_success_timestamp_seconds",
@@ -49,9 +49,15 @@ func (c *Config) Reloaded(result string, when time.Time) {
 	c.reloads.WithLabelValues(result).Inc()
 	switch result {
 	case ReloadApplied, ReloadUnchanged:
-		c.successful.Set(1)
-		c.timestamp.Set(float64(when.UnixMilli()) / 1000)
+		c.Mended(when)
 	default:
 		c.successful.Set(0)
 	}
+}
+
+// Mended says that the last configuration read is in force as a whole since when,
+// although not all of it was at first.
+func (c *Config) Mended(when time.Time) {
+	c.successful.Set(1)
+	c.timestamp.Set(float64(when.UnixMilli()) / 1000)
 }

@@ -41,12 +41,11 @@ func (s *Server) accept() {
 func (s *Server) unable(err error, pause *backoff, freed <-chan struct{}) {
 	short := noDescriptors(err)
 	if pause.tell() {
-		addr := s.ln.Addr().String()
 		if short {
 			s.log.Warn("no file descriptor is left: clients get 503 or wait until others leave; raise the limit (ulimit -n, LimitNOFILE)",
-				"addr", addr, "error", err)
+				"error", err)
 		} else {
-			s.log.Warn("can't accept connections, trying again", "addr", addr, "error", err)
+			s.log.Warn("can't accept connections, trying again", "error", err)
 		}
 	}
 	if short && s.spare.giveUp() {

@@ -79,7 +79,8 @@ type Server struct {
 	parking  parking
 }
 
-// NewServer returns a server for ln that begins with svc. ln belongs to Run from
+// NewServer returns a server for ln that begins with svc; log is to name the
+// address. ln belongs to Run from
 // its call on.
 func NewServer(ln *net.TCPListener, svc *Service, log *slog.Logger) *Server {
 	s := &Server{

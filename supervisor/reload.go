@@ -194,6 +194,7 @@ func (s *Supervisor) record(report *Report) {
 	s.last = &ReloadBrief{
 		Time: report.Time, Trigger: report.Trigger, Result: report.Result,
 		Summary: report.summary(), Errors: report.reasons(),
+		faulty: report.errors || report.Error != "" || report.Admin != nil && report.Admin.Error != "",
 	}
 }
 

@@ -2,8 +2,10 @@ package supervisor
 
 import (
 	"context"
+	"time"
 
 	"sited/instance"
+	"sited/metrics"
 )
 
 // retry is another try at a site that was not ready, together with the sites
@@ -69,7 +71,26 @@ func (s *Supervisor) commitRetry(changes []*change) {
 	} else {
 		s.place(changes)
 		s.apply(changes, nil)
+		s.mended()
 		s.tellStatus()
 	}
 	s.leaveAll(changes)
+}
+
+// mended records that the configuration read last is in force as a whole by now:
+// nothing was wrong with it, but some sites could not be prepared at first.
+func (s *Supervisor) mended() {
+	if s.last == nil || s.last.Result != metrics.ReloadPartial || s.last.faulty {
+		return
+	}
+	for _, st := range s.sites {
+		if !st.isCurrent() {
+			return
+		}
+	}
+	s.reg.Config.Mended(time.Now())
+	mended := *s.last
+	mended.Result, mended.Errors = metrics.ReloadApplied, nil
+	mended.Summary += "; all done since"
+	s.last = &mended
 }

@@ -44,6 +44,8 @@ type ReloadBrief struct {
 	Result  string    `json:"result"`
 	Summary string    `json:"summary"`
 	Errors  []string  `json:"errors,omitempty"`
+
+	faulty bool // the configuration has errors, or the admin address could not be taken
 }
 
 // AdminStatus says where the admin endpoint is. Addr is "" while its address

@@ -377,6 +377,10 @@ func TestAddressTakenThenFreed(t *testing.T) {
 	if code, _ := r.ask("GET", "/readyz"); code != 200 {
 		t.Errorf("readyz: %d", code)
 	}
+	r.wantMetric(1, "sited_config_last_reload_successful")
+	if status, err := r.Status(t.Context()); err != nil || status.Config.Reload.Result != "applied" || len(status.Config.Reload.Errors) != 0 {
+		t.Errorf("the last reload: %+v, %v", status, err)
+	}
 }
 
 // A running site whose new address is taken goes on at the old one, and moves

@@ -58,18 +58,18 @@ and the manager is told of readiness, reloads, upgrades and signs of life.`,
 			if isTerminal(e.stderr) { // a person reads lines, not one long value
 				opts.Diagnostics = func(cfg *config.Config) { writeDiagnostics(e.stderr, cfg) }
 			}
-			return serve(e, supervisor.New(opts), log)
+			return serve(e, supervisor.New(opts), log, allOrNothing)
 		},
 	}
 	cmd.Flags().StringVar(&format, "log-format", "auto", "text, json, or auto: text on a terminal, json otherwise")
 	cmd.Flags().StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	cmd.Flags().BoolVar(&watch, "watch", true, "take a changed file in by itself")
-	cmd.Flags().BoolVar(&allOrNothing, "all-or-nothing", false, "a changed file is taken in only if every site of it can be")
+	cmd.Flags().BoolVar(&allOrNothing, "all-or-nothing", false, "the watcher and SIGHUP take a file in only if every site of it can be")
 	return cmd
 }
 
-// serve runs s and gives it the signals.
-func serve(e *env, s *supervisor.Supervisor, log *slog.Logger) error {
+// serve runs s and gives it the signals; allOrNothing is what SIGHUP asks for.
+func serve(e *env, s *supervisor.Supervisor, log *slog.Logger, allOrNothing bool) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	done := make(chan error, 1)
@@ -90,7 +90,7 @@ func serve(e *env, s *supervisor.Supervisor, log *slog.Logger) error {
 		case sig := <-e.signals:
 			switch sig {
 			case syscall.SIGHUP:
-				go reload(ctx, s, log)
+				go reload(ctx, s, log, allOrNothing)
 			case syscall.SIGUSR1:
 				go s.Reopen()
 			case syscall.SIGUSR2:
@@ -109,8 +109,8 @@ func serve(e *env, s *supervisor.Supervisor, log *slog.Logger) error {
 
 // reload is what SIGHUP asks for; what came of it is logged by the supervisor. A
 // process that has taken over meanwhile is asked instead.
-func reload(ctx context.Context, s *supervisor.Supervisor, log *slog.Logger) {
-	_, err := s.Reload(ctx, supervisor.Request{Trigger: "signal"})
+func reload(ctx context.Context, s *supervisor.Supervisor, log *slog.Logger, allOrNothing bool) {
+	_, err := s.Reload(ctx, supervisor.Request{Trigger: "signal", AllOrNothing: allOrNothing})
 	if next, ok := errors.AsType[*supervisor.HandedOverError](err); ok {
 		err = syscall.Kill(next.PID, syscall.SIGHUP)
 	}

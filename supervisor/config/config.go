@@ -33,6 +33,7 @@ type Config struct {
 
 	fatal     bool
 	adminSeen bool                 // there is an admin block, in a file that is broken perhaps
+	siteless  bool                 // there is no site block
 	sources   map[string]*hcl.File // by the name diagnostics use
 	located   []located            // of Diags, one each
 	origin    map[string]string    // site label -> absolute path of the file it is in
@@ -93,8 +94,11 @@ func (c *Config) Fatal() bool { return c.fatal }
 
 // AdminKnown reports whether Admin can be relied on: it is what an admin block
 // says, or the default because there is none. It is not known when a file that
-// can't be read may hold the block.
-func (c *Config) AdminKnown() bool { return c.adminSeen || len(c.broken) == 0 }
+// can't be read may hold the block, or what is left of the configuration has not
+// even a site.
+func (c *Config) AdminKnown() bool {
+	return c.adminSeen || len(c.broken) == 0 && !c.siteless
+}
 
 // HasErrors reports whether Diags has an error.
 func (c *Config) HasErrors() bool { return c.Diags.HasErrors() }

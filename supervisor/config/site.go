@@ -207,6 +207,7 @@ func (l *loader) checkAnySite() {
 			return
 		}
 	}
+	l.cfg.siteless = true
 	where := "The file " + l.name + " has"
 	switch {
 	case len(l.files) == 0:
