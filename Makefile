@@ -33,7 +33,8 @@ staticcheck: ## Run staticcheck
 fuzz: ## Run every fuzz target, FUZZTIME=10m each
 	scripts/fuzz
 
-chaos: ## Kill sited a thousand times in the middle of uploads and reloads
+chaos: ## A thousand random edits under load, then a thousand kills in the middle of uploads and reloads
+	go test ./chaos -run Edits -v -edits 1000 -sites 20 -timeout 20m
 	go test ./chaos -run KillDuringUploads -v -kills 1000 -timeout 60m
 
 soak: ## Check every answer for ten minutes while files change underneath

@@ -23,7 +23,7 @@ import (
 
 var (
 	kills = flag.Int("kills", 15, "how often TestKillDuringUploads kills sited")
-	seed  = flag.Uint64("seed", 0, "of what is random in it; 0 for another one each time")
+	seed  = flag.Uint64("seed", 0, "of what is random in a test; 0 for another one each time")
 )
 
 const (
@@ -60,9 +60,6 @@ type killing struct {
 // of the writes has left it, and none that was answered is lost.
 func TestKillDuringUploads(t *testing.T) {
 	t.Parallel()
-	if *seed == 0 {
-		*seed = mathrand.Uint64()
-	}
 	t.Logf("-seed %d", *seed)
 	k := newKilling(t)
 	begun := time.Now()

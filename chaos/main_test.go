@@ -3,17 +3,13 @@ package chaos
 import (
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
 
 	"go.uber.org/goleak"
-
-	// What the binary is made of, so that go test knows that its cached result
-	// depends on it. See also readSources.
-	_ "sited/supervisor"
-	_ "sited/supervisor/config"
 )
 
 // binary is sited as the tests run it: built once, with the race detector where
@@ -24,15 +20,20 @@ func TestMain(m *testing.M) { os.Exit(testMain(m)) }
 
 func testMain(m *testing.M) int {
 	flag.Parse()
+	for *seed == 0 {
+		*seed = rand.Uint64()
+	}
 	dir, err := os.MkdirTemp("", "sited-chaos-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	if err := readSources("../cmd/sited"); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
+	for _, dir := range []string{"cmd/sited", "supervisor", "supervisor/config", "instance", "protocol", "cgi", "metrics"} {
+		if err := readSources(filepath.Join("..", dir)); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
 	}
 	binary = filepath.Join(dir, "sited")
 	args := []string{"build", "-buildvcs=false", "-o", binary}
@@ -51,8 +52,9 @@ func testMain(m *testing.M) int {
 	return status
 }
 
-// readSources reads the files of a command, which can't be imported: what a test
-// has read its cached result depends on.
+// readSources reads the files of a package that the binary is made of: what a test
+// has read its cached result depends on. To import the package would not do, as
+// the linker leaves out what the tests themselves don't call.
 func readSources(dir string) error {
 	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
 	if err == nil && len(files) == 0 {

@@ -2,9 +2,11 @@ package chaos
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -48,6 +50,9 @@ type rig struct {
 	dir   string
 	ip    string
 	addrs map[string]string // site (or "admin") -> ip:port
+
+	binary string              // another sited than the one all have; "" for that
+	user   *syscall.Credential // whom it runs as; nil for whoever runs the tests
 }
 
 var lastRig atomic.Uint32
@@ -171,8 +176,7 @@ func (r *rig) start(flags ...string) *process {
 func (r *rig) launch(flags ...string) *process {
 	r.t.Helper()
 	p := &process{rig: r, done: make(chan struct{})}
-	p.cmd = exec.Command(binary, append(append([]string{"run"}, flags...), r.path("sites.hcl"))...)
-	p.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=/nonexistent", "LC_ALL=C", "GORACE=atexit_sleep_ms=0"}
+	p.cmd = r.command(append(append([]string{"run"}, flags...), r.path("sites.hcl"))...)
 	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
 	must(r.t, p.cmd.Start())
 	go func() {
@@ -189,6 +193,16 @@ func (r *rig) launch(flags ...string) *process {
 		}
 	})
 	return p
+}
+
+// command is sited with these arguments.
+func (r *rig) command(args ...string) *exec.Cmd {
+	cmd := exec.Command(cmp.Or(r.binary, binary), args...)
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=/nonexistent", "LC_ALL=C", "GORACE=atexit_sleep_ms=0"}
+	if r.user != nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: r.user}
+	}
+	return cmd
 }
 
 func (p *process) ended() bool {
@@ -300,4 +314,81 @@ func (r *rig) temporaries(folder string) (found []string) {
 		return err
 	}))
 	return found
+}
+
+// counts is how often each of several things has happened.
+type counts struct {
+	mu sync.Mutex
+	n  map[string]int
+}
+
+func (c *counts) add(what string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.n == nil {
+		c.n = map[string]int{}
+	}
+	c.n[what]++
+}
+
+func (c *counts) of(what string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.n[what]
+}
+
+// String lists them, each on a line of its own.
+func (c *counts) String() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var b strings.Builder
+	for _, what := range slices.Sorted(maps.Keys(c.n)) {
+		fmt.Fprintf(&b, "\n%7d %s", c.n[what], what)
+	}
+	return b.String()
+}
+
+// figures are what must not grow.
+type figures struct {
+	goroutines, descriptors, children int
+	heap, resident                    int // KiB
+}
+
+func (p *process) figures() figures {
+	p.rig.t.Helper()
+	var f figures
+	proc := fmt.Sprintf("/proc/%d/", p.cmd.Process.Pid)
+	open, err := os.ReadDir(proc + "fd")
+	must(p.rig.t, err)
+	f.descriptors = len(open)
+	tasks, err := filepath.Glob(proc + "task/*/children")
+	must(p.rig.t, err)
+	for _, task := range tasks {
+		b, _ := os.ReadFile(task) // a thread may end
+		f.children += len(strings.Fields(string(b)))
+	}
+	b, err := os.ReadFile(proc + "status")
+	must(p.rig.t, err)
+	_, rss, _ := strings.Cut(string(b), "VmRSS:")
+	if _, err := fmt.Sscan(rss, &f.resident); err != nil {
+		p.rig.t.Fatalf("VmRSS: %v", err)
+	}
+	for series, value := range map[string]*int{"go_goroutines": &f.goroutines, "go_memstats_heap_alloc_bytes": &f.heap} {
+		n, err := p.metric(series)
+		must(p.rig.t, err)
+		*value = int(n)
+	}
+	f.heap >>= 10
+	return f
+}
+
+// sited runs another command of it, and returns its exit status and what it said.
+func (r *rig) sited(args ...string) (status int, said string) {
+	r.t.Helper()
+	cmd := r.command(args...)
+	out, err := cmd.CombinedOutput()
+	if _, ok := errors.AsType[*exec.ExitError](err); err != nil && !ok {
+		r.t.Fatal(err)
+	}
+	return cmd.ProcessState.ExitCode(), string(out)
 }

@@ -161,7 +161,7 @@ func (c *conn) await() bool {
 	c.idle.Store(true)
 	defer c.idle.Store(false)
 	if c.srv.draining.Load() {
-		until = c.srv.drainAt(c) // what has arrived by then is still served
+		until = c.srv.lastCall // what has arrived by then is still served
 	}
 	if len(c.buf) > bufferSize {
 		c.buf = nil

@@ -39,6 +39,7 @@ func TestDrainEndsWait(t *testing.T) {
 	c, _ := byHand(t, newService(echo))
 	c.idle.Store(true)
 	c.fresh.Store(false)
+	c.srv.lastCall = longAgo
 	c.srv.draining.Store(true)
 	began := time.Now()
 	c.sure = began.Add(patience)
@@ -61,6 +62,7 @@ func TestDrainLeavesNoDeadline(t *testing.T) {
 	c.tcp.SetReadDeadline(longAgo)      // as drain does
 	c.idle.Store(true)
 	c.fresh.Store(false)
+	c.srv.lastCall = longAgo
 	c.srv.draining.Store(true)
 	if err := c.wait(c.tryAwait, time.Now().Add(short)); c.ioN != 1 || err != nil {
 		t.Fatalf("%d, %v", c.ioN, err)

@@ -51,7 +51,7 @@ func (c *conn) awaitOnce(fd uintptr) bool {
 		}
 		switch {
 		case c.srv.draining.Load(): // looked at after idle was set: a drain that begins now sees that
-			c.lastTry = true
+			c.until = c.srv.lastCall
 		case all && !first: // a client that sends one request and closes is seen at once
 			putBuffer(c.buf)
 			c.buf = nil

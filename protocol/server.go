@@ -63,14 +63,14 @@ type Server struct {
 
 	answerTime time.Duration // that an exchange has whose Ctx was cancelled
 
-	draining   atomic.Bool
-	drainOnce  sync.Once
-	freshUntil time.Time // see drainAt; set before draining
-	conns      sync.WaitGroup
-	date       dateClock
-	acceptTCP  func() (*net.TCPConn, error) // ln's
-	spare      *Spare
-	inFlight   atomic.Int64 // requests, of all services
+	draining  atomic.Bool
+	drainOnce sync.Once
+	lastCall  time.Time // when a draining server ends connections that wait for a request; set before draining
+	conns     sync.WaitGroup
+	date      dateClock
+	acceptTCP func() (*net.TCPConn, error) // ln's
+	spare     *Spare
+	inFlight  atomic.Int64 // requests, of all services
 
 	mu       sync.Mutex
 	table    map[*conn]struct{} // all that have a goroutine, or are parked
@@ -141,15 +141,16 @@ func (s *Server) Run(ctx context.Context) error {
 // been established before.
 const backlogTime = 10 * time.Millisecond
 
-// freshTime is how long a draining server waits for the first request of a
-// connection that has sent none yet: most often it is on its way.
-const freshTime = 250 * time.Millisecond
+// lastCallTime is how long a draining server waits for requests on connections
+// that have none under way: one may be on its way. It is answered, with the word
+// that the connection ends.
+const lastCallTime = 250 * time.Millisecond
 
 // drain makes accept return soon, wakes idle connections, and has the others
 // close after the exchange under way.
 func (s *Server) drain() {
 	s.drainOnce.Do(func() {
-		s.freshUntil = time.Now().Add(freshTime)
+		s.lastCall = time.Now().Add(lastCallTime)
 		s.draining.Store(true)
 	})
 	s.ln.SetDeadline(time.Now().Add(backlogTime))
@@ -158,19 +159,10 @@ func (s *Server) drain() {
 	defer s.mu.Unlock()
 	for c := range s.table {
 		if c.idle.Load() {
-			c.tcp.SetReadDeadline(s.drainAt(c))
+			c.tcp.SetReadDeadline(s.lastCall)
 		}
 	}
 	s.unparkAll()
-}
-
-// drainAt is when a connection that waits for a request is to end, once the
-// server drains.
-func (s *Server) drainAt(c *conn) time.Time {
-	if c.fresh.Load() {
-		return s.freshUntil
-	}
-	return longAgo
 }
 
 // acquire returns the current service with one more exchange counted.

@@ -93,7 +93,7 @@ func (c *conn) armRead(by time.Time) {
 		c.armed = by
 		c.tcp.SetReadDeadline(by) // fails only on a closed connection, which the read then tells
 		if c.idle.Load() && c.srv.draining.Load() {
-			c.tcp.SetReadDeadline(c.srv.drainAt(c)) // drain's own, which ours may have replaced
+			c.tcp.SetReadDeadline(c.srv.lastCall) // drain's own, which ours may have replaced
 		}
 	}
 }
@@ -101,7 +101,7 @@ func (c *conn) armRead(by time.Time) {
 // drained reports whether the wait for a request is over because the server
 // drains.
 func (c *conn) drained() bool {
-	return c.idle.Load() && c.srv.draining.Load() && !time.Now().Before(c.srv.drainAt(c))
+	return c.idle.Load() && c.srv.draining.Load() && !time.Now().Before(c.srv.lastCall)
 }
 
 // longAgo is a deadline that ends a wait at once.

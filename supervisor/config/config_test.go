@@ -121,7 +121,7 @@ func TestUnreadableFiles(t *testing.T) {
 	for path, detail := range map[string]string{
 		fifo:                               "a FIFO",
 		filepath.Join(dir, "large.hcl"):    "larger than 1MiB",
-		filepath.Join(dir, "huge.hcl"):     "larger than 8MiB",
+		filepath.Join(dir, "huge.hcl"):     "larger than 1MiB",
 		filepath.Join(dir, "binary.hcl"):   "byte 0x0",
 		filepath.Join(dir, "latin1.hcl"):   "byte 0xfc",
 		filepath.Join(dir, "deep.hcl"):     "more than 200 brackets",

@@ -58,6 +58,8 @@ func (l *loader) content(path string, kind Kind) ([]byte, error) {
 	return c.bytes, c.err
 }
 
+var errTooLarge = fmt.Errorf("it is larger than %s", sizeText(maxFile))
+
 // readFile reads a regular file of at most maxFile bytes. It waits for nobody: a
 // FIFO without a writer is an error.
 func readFile(path string) ([]byte, error) {
@@ -78,7 +80,7 @@ func readFile(path string) ([]byte, error) {
 		return nil, plainError(err)
 	}
 	if len(b) > maxFile {
-		return nil, fmt.Errorf("it is larger than %s", sizeText(maxFile))
+		return nil, errTooLarge
 	}
 	return b, nil
 }
@@ -133,13 +135,13 @@ func (l *loader) readConfig(name, path string) {
 	l.order[name] = len(l.files)
 	l.files = append(l.files, f)
 	src, err := l.content(path, KindConfig)
-	if err == nil && len(src) > maxConfig {
-		err = fmt.Errorf("it is larger than %s; put the sites into several files of one directory", sizeText(maxConfig))
+	if err == nil && len(src) > maxConfig || errors.Is(err, errTooLarge) {
+		err = errConfigTooLarge
 	}
 	if err != nil {
 		f.broken, f.unreadable = true, true
 		l.cfg.broken = append(l.cfg.broken, path)
-		l.failFile(path, "Unreadable file", "The configuration file %s can't be read: %v.", name, err)
+		l.failFile(path, "Unreadable file", "The configuration file %s can't be read: %v. %s", name, err, readable(err))
 		return
 	}
 	parsed, diags := parse(src, name)
@@ -152,6 +154,26 @@ func (l *loader) readConfig(name, path string) {
 	}
 	for _, d := range briefly(diags) {
 		l.add(d)
+	}
+}
+
+var errConfigTooLarge = fmt.Errorf("it is larger than %s", sizeText(maxConfig))
+
+// readable says what makes a configuration file readable, after that error.
+func readable(err error) string {
+	switch {
+	case errors.Is(err, errConfigTooLarge):
+		return "Put the sites into several files of one directory."
+	case errors.Is(err, fs.ErrNotExist):
+		return "Put it there, or give the path of another."
+	case errors.Is(err, fs.ErrPermission):
+		return "Let the user that sited runs as read it, and enter the folders on the way to it."
+	case errors.Is(err, syscall.ENOTDIR):
+		return "What is named as a folder in its path has to be one."
+	case errors.Is(err, syscall.ELOOP):
+		return "Have the links lead to a file."
+	default:
+		return "Put a file that can be read in its place."
 	}
 }
 

@@ -1,0 +1,350 @@
+package chaos
+
+import (
+	"encoding/json"
+	"fmt"
+	mathrand "math/rand/v2"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+	"unicode/utf16"
+
+	"golang.org/x/sys/unix"
+)
+
+// breakage is a way in which sites.hcl can't be used any more.
+type breakage struct {
+	name  string
+	spoil func(t *testing.T, b *broken) // to the good file
+	says  []string                      // on everything that tells of it, beside the name of the file
+	// hidden is whether the file does not tell where the admin endpoint is.
+	hidden bool
+	nobody bool // sited runs as a user who has no rights
+}
+
+var breakages = []breakage{
+	{name: "deleted", hidden: true, says: []string{"can't be read: no such file or directory", "Put it there, or give the path of another"},
+		spoil: func(t *testing.T, b *broken) { b.clear() }},
+	{name: "folder gone", hidden: true, says: []string{"can't be read: no such file or directory", "Put it there, or give the path of another"},
+		spoil: func(t *testing.T, b *broken) { must(t, os.Rename(b.dir, b.dir+".old")) }},
+	{name: "folder of another", hidden: true, says: []string{"can't be read: no such file or directory", "Put it there, or give the path of another"},
+		spoil: func(t *testing.T, b *broken) {
+			must(t, os.Rename(b.dir, b.dir+".old"))
+			b.write("others.txt", "no configuration")
+		}},
+	{name: "file in the place of the folder", hidden: true, says: []string{"can't be read: not a directory", "has to be one"},
+		spoil: func(t *testing.T, b *broken) {
+			must(t, os.Rename(b.dir, b.dir+".old"))
+			must(t, os.WriteFile(b.dir, nil, 0o644))
+		}},
+	{name: "directory", says: []string{"has no file whose name ends in .hcl", "Put one there, or give the path of a file"},
+		spoil: func(t *testing.T, b *broken) { b.clear(); must(t, os.Mkdir(b.path("sites.hcl"), 0o755)) }},
+	{name: "FIFO", hidden: true, says: []string{"it is a FIFO, not a regular file", "Put a file that can be read in its place"},
+		spoil: func(t *testing.T, b *broken) { b.clear(); must(t, syscall.Mkfifo(b.path("sites.hcl"), 0o644)) }},
+	{name: "socket", hidden: true, says: []string{"can't be read", "Put a file that can be read in its place"},
+		spoil: func(t *testing.T, b *broken) {
+			b.clear()
+			must(t, unix.Mknod(b.path("sites.hcl"), unix.S_IFSOCK|0o644, 0))
+		}},
+	{name: "device", hidden: true, says: []string{"it is a device, not a regular file", "Put a file that can be read in its place"},
+		spoil: func(t *testing.T, b *broken) { b.link("/dev/zero") }},
+	{name: "symbolic links in a circle", hidden: true, says: []string{"can't be read: too many levels of symbolic links", "Have the links lead to a file"},
+		spoil: func(t *testing.T, b *broken) { b.link("sites.hcl") }},
+	{name: "symbolic link to nothing", hidden: true, says: []string{"can't be read: no such file or directory", "Put it there, or give the path of another"},
+		spoil: func(t *testing.T, b *broken) { b.link("nothing") }},
+	{name: "error of the disk", hidden: true, says: []string{"can't be read: input/output error", "Put a file that can be read in its place"},
+		spoil: func(t *testing.T, b *broken) { b.link("/proc/self/mem") }},
+	{name: "no permission", hidden: true, nobody: true, says: []string{"can't be read: permission denied", "Let the user that sited runs as read it"},
+		spoil: func(t *testing.T, b *broken) { must(t, os.Chmod(b.path("sites.hcl"), 0)) }},
+	{name: "10 MB of garbage", hidden: true, says: []string{"it is larger than 1MiB", "Put the sites into several files of one directory"},
+		spoil: func(t *testing.T, b *broken) { b.write("sites.hcl", garbage(10_000_000)) }},
+	{name: "500 kB of garbage", hidden: true, says: []string{"Not a text file", "Save the file as UTF-8"},
+		spoil: func(t *testing.T, b *broken) { b.write("sites.hcl", garbage(500_000)) }},
+	{name: "2 MB of comments", hidden: true, says: []string{"it is larger than 1MiB", "Put the sites into several files of one directory"},
+		spoil: func(t *testing.T, b *broken) {
+			b.write("sites.hcl", b.text(2)+strings.Repeat("# a comment\n", 200_000))
+		}},
+	{name: "empty", says: []string{"has no site block", "The least is"},
+		spoil: func(t *testing.T, b *broken) { b.write("sites.hcl", "") }},
+	{name: "nothing but a comment", says: []string{"has no site block", "The least is"},
+		spoil: func(t *testing.T, b *broken) { b.write("sites.hcl", "# later\n") }},
+	{name: "half of it", says: []string{"There is no closing brace for this block"},
+		spoil: func(t *testing.T, b *broken) { b.write("sites.hcl", b.text(2)[:len(b.text(2))-3]) }},
+	{name: "NUL", hidden: true, says: []string{"byte 0x00", "Save the file as UTF-8"},
+		spoil: func(t *testing.T, b *broken) { b.write("sites.hcl", b.text(2)+"\x00") }},
+	{name: "UTF-16", hidden: true, says: []string{"not text in UTF-8", "Save the file as UTF-8"},
+		spoil: func(t *testing.T, b *broken) { b.write("sites.hcl", inUTF16(b.text(2))) }},
+}
+
+func garbage(n int) string {
+	chacha := mathrand.NewChaCha8([32]byte{1})
+	b := make([]byte, n)
+	chacha.Read(b) // it never fails
+	return string(b)
+}
+
+func inUTF16(text string) string {
+	b := []byte{0xff, 0xfe}
+	for _, unit := range utf16.Encode([]rune(text)) {
+		b = append(b, byte(unit), byte(unit>>8))
+	}
+	return string(b)
+}
+
+// pollTime is longer than sited lets pass before it looks at its files unasked.
+const pollTime = 6 * time.Second
+
+// TestBrokenFile makes sites.hcl unusable in every way there is while its sites
+// are asked. They go on as they were, everything that tells of the state says what
+// is wrong, the log once; and a good file is taken in again by itself.
+func TestBrokenFile(t *testing.T) {
+	t.Parallel()
+	var all []*broken
+	for _, kind := range breakages {
+		b := newBroken(t, kind)
+		b.process = b.launch()
+		all = append(all, b)
+	}
+	for _, b := range all {
+		b.ready()
+		b.shows("as it began", 1)
+	}
+	for _, b := range all {
+		b.spoil(t, b)
+	}
+	for _, b := range all {
+		b.checkBroken()
+	}
+	time.Sleep(pollTime)
+	for _, b := range all {
+		b.checkSaid("after a while")
+		b.checkMended()
+	}
+}
+
+// broken is a sited whose file is broken.
+type broken struct {
+	*rig
+	*process
+	breakage
+	base  string
+	kept  map[string]*wire // by site
+	spoke int              // how often the log has told of a configuration that was read
+}
+
+// newBroken makes the folder. What the sites serve is beside that of the file,
+// which may go.
+func newBroken(t *testing.T, kind breakage) *broken {
+	b := &broken{rig: newRig(t, "web", "twin"), breakage: kind, kept: map[string]*wire{}}
+	if kind.nobody && os.Geteuid() == 0 {
+		b.runAsNobody()
+	}
+	b.base = b.dir
+	b.dir += "/etc"
+	must(t, os.MkdirAll(b.base+"/www", 0o755))
+	must(t, os.WriteFile(b.base+"/www/index.html", []byte("page"), 0o644))
+	b.write("sites.hcl", b.text(1))
+	t.Cleanup(func() {
+		for _, w := range b.kept {
+			w.Close()
+		}
+	})
+	return b
+}
+
+// runAsNobody has sited run as a user who is not root, whom no file keeps out. The
+// folders of the tests keep everyone else out, the one with the binary as well.
+func (b *broken) runAsNobody() {
+	b.t.Helper()
+	dir, err := os.MkdirTemp("", "sited-chaos-nobody-")
+	must(b.t, err)
+	b.t.Cleanup(func() { os.RemoveAll(dir) })
+	must(b.t, os.Chmod(dir, 0o755))
+	must(b.t, os.Link(binary, dir+"/sited"))
+	b.dir, b.binary = dir, dir+"/sited"
+	b.user = &syscall.Credential{Uid: 65534, Gid: 65534}
+}
+
+// text is a good file.
+func (b *broken) text(gen int) string {
+	text := "admin {\n  @admin\n}\n"
+	for _, site := range []string{"web", "twin"} {
+		text += fmt.Sprintf(`
+site %q {
+  @%s
+  root = %q
+  header "/**" {
+    set = { X-Generation = "%d" }
+  }
+  logs {
+    passed = ""
+    failed = ""
+  }
+}
+`, site, site, b.base+"/www", gen)
+	}
+	return b.fill(text)
+}
+
+// clear removes what is there.
+func (b *broken) clear() {
+	b.t.Helper()
+	must(b.t, os.RemoveAll(b.path("sites.hcl")))
+}
+
+// link puts a symbolic link in the place of the file.
+func (b *broken) link(to string) {
+	b.t.Helper()
+	b.clear()
+	must(b.t, os.Symlink(to, b.path("sites.hcl")))
+}
+
+// wrong makes the test fail.
+func (b *broken) wrong(format string, args ...any) {
+	b.t.Helper()
+	b.t.Errorf("%s: %s", b.name, fmt.Sprintf(format, args...))
+}
+
+// generation asks a site on the connection that has been there from the start, and
+// on a new one.
+func (b *broken) generation(site string) string {
+	b.t.Helper()
+	fresh, err := dial(b.addrs[site])
+	must(b.t, err)
+	defer fresh.Close()
+	if b.kept[site] == nil {
+		b.kept[site], err = dial(b.addrs[site])
+		must(b.t, err)
+	}
+	var found []string
+	for _, w := range []*wire{b.kept[site], fresh} {
+		must(b.t, w.send(head("GET /")))
+		a, err := w.answer("GET")
+		if err != nil || a.status != 200 || a.body != "page" || a.closes {
+			b.t.Fatalf("%s, %s: %+v, %v", b.name, site, a, err)
+		}
+		found = append(found, a.header.Get("X-Generation"))
+	}
+	if found[0] != found[1] {
+		return strings.Join(found, " and ")
+	}
+	return found[0]
+}
+
+// shows sees that all sites are of that generation.
+func (b *broken) shows(when string, gen int) {
+	b.t.Helper()
+	for _, site := range []string{"web", "twin"} {
+		if got := b.generation(site); got != fmt.Sprint(gen) {
+			b.wrong("%s: %s shows generation %s, want %d", when, site, got, gen)
+		}
+	}
+}
+
+// checkBroken waits until sited has noticed, and looks at all that tells of it.
+func (b *broken) checkBroken() {
+	b.t.Helper()
+	eventually(b.t, b.name+": the metric says so", func() bool {
+		n, err := b.metric("sited_config_last_reload_successful")
+		must(b.t, err)
+		return n == 0
+	})
+	b.shows("broken", 1)
+	b.checkTold("the log", b.diagnostics())
+	if s := b.status(); s.Config.Reload.Result != "refused" || s.Config.Reload.Trigger != "watch" || len(s.Config.Reload.Errors) == 0 {
+		b.wrong("/api/sites: %+v", s.Config.Reload)
+	}
+	for _, series := range []string{`sited_site_up{site="web"}`, `sited_site_config_current{site="web"}`} {
+		if n, err := b.metric(series); err != nil || n != 1 {
+			b.wrong("%s: %v, %v; its block is not what is wrong", series, n, err)
+		}
+	}
+	file, admin := b.path("sites.hcl"), b.addrs["admin"]
+	status, said := b.sited("status", "--admin", admin, file)
+	if status != 0 || !strings.Contains(said, "Refused, nothing was changed") || !strings.Contains(said, file) {
+		b.wrong("sited status: %d, %s", status, said)
+	}
+	if status, said = b.sited("validate", file); status != 1 {
+		b.wrong("sited validate: exit status %d", status)
+	}
+	b.checkTold("sited validate", said)
+	if status, said = b.sited("reload", "--admin", admin, file); status != 1 || !strings.Contains(said, "Refused, nothing was changed") {
+		b.wrong("sited reload: %d, %s", status, said)
+	}
+	b.checkTold("sited reload", said)
+	if status, said = b.sited("reload", file); b.hidden && (status != 1 || !strings.Contains(said, "name it with --admin ip:port")) {
+		b.wrong("sited reload without --admin: %d, %s", status, said)
+	}
+	// The watcher looks when there may be something new; there is not.
+	must(b.t, os.MkdirAll(b.base+"/..data", 0o755))
+	must(b.t, os.Remove(b.base+"/..data"))
+	b.spoke = b.said(`"msg":"configuration read"`)
+	b.checkSaid("broken")
+}
+
+// checkTold sees that a message names the file, what is wrong with it, and the
+// remedy. Lines are broken where it suits the message.
+func (b *broken) checkTold(where, said string) {
+	b.t.Helper()
+	told := strings.Join(strings.Fields(said), " ")
+	for _, want := range append(slices.Clone(b.says), "sites.hcl") {
+		if !strings.Contains(told, want) {
+			b.wrong("%s does not say %q: %.1000s", where, want, said)
+		}
+	}
+}
+
+// diagnostics is what the log says that is wrong with configurations.
+func (b *broken) diagnostics() (found string) {
+	for line := range strings.Lines(b.stderr.String()) {
+		var entry struct{ Msg, Diagnostics string }
+		if json.Unmarshal([]byte(line), &entry) == nil && entry.Msg == "configuration" {
+			found += entry.Diagnostics + "\n"
+		}
+	}
+	return found
+}
+
+// checkSaid sees that the log has told of the broken file once, whoever has asked
+// or looked since.
+func (b *broken) checkSaid(when string) {
+	b.t.Helper()
+	if n := b.said(`"msg":"configuration"`); n != 1 {
+		b.wrong("%s: the log tells %d times what is wrong, want once:\n%s", when, n, b.stderr.String())
+	}
+	if n := b.said(`"msg":"configuration read"`); n != b.spoke {
+		b.wrong("%s: the log tells of %d reloads and not of %d, though nobody has asked:\n%s", when, n, b.spoke, b.stderr.String())
+	}
+	b.shows(when, 1)
+}
+
+// checkMended brings a good file back.
+func (b *broken) checkMended() {
+	b.t.Helper()
+	if _, err := os.Stat(b.dir + ".old"); err == nil {
+		must(b.t, os.RemoveAll(b.dir))
+		must(b.t, os.Rename(b.dir+".old", b.dir))
+	} else {
+		b.clear()
+	}
+	b.replaceConfig(b.text(3))
+	eventually(b.t, b.name+": the good file is taken in", func() bool {
+		return b.generation("web") == "3" && b.generation("twin") == "3"
+	})
+	eventually(b.t, b.name+": the metric says so", func() bool {
+		n, err := b.metric("sited_config_last_reload_successful")
+		return err == nil && n == 1
+	})
+	if status, said := b.sited("reload", b.path("sites.hcl")); status != 0 || !strings.Contains(said, "No changes") {
+		b.wrong("sited reload of the good file: %d, %s", status, said)
+	}
+	if n := b.said(`"msg":"configuration"`); n != 1 {
+		b.wrong("mended, and the log tells %d times what is wrong:\n%s", n, b.stderr.String())
+	}
+	if s := b.status(); s.Sites[0].Restarts != 0 || s.Sites[1].Restarts != 0 {
+		b.wrong("sites were restarted: %+v", s.Sites)
+	}
+}
