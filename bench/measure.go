@@ -199,6 +199,6 @@ func idleCost(s *server, n int) (float64, error) {
 			return 0, err
 		}
 	}
-	time.Sleep(3 * time.Second) // for buffers to be given back
+	time.Sleep(6 * time.Second) // for what only the requests needed to be given back
 	return float64(memory(s.cmd.Process.Pid)-before) / float64(n), nil
 }

@@ -199,8 +199,11 @@ func refuses(s oneSite) (bool, error) {
 	if err == nil {
 		return false, c.Close()
 	}
-	if errors.Is(err, syscall.ECONNREFUSED) {
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
 		return true, nil
+	case errors.Is(err, syscall.ECONNRESET): // at the moment when the port is closed
+		return false, nil
 	}
 	return false, err
 }
