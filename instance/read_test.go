@@ -350,6 +350,36 @@ func TestNoDescriptorIsLeft(t *testing.T) {
 }
 
 // BenchmarkServeFile is all that happens to a GET of 1 KiB but the network.
+// BenchmarkCacheHit is the way of an answer from memory through the handler.
+func BenchmarkCacheHit(b *testing.B) {
+	spec, _ := testSpec(b)
+	writeFile(b, filepath.Join(spec.Root, "a.html"), strings.Repeat("x", 1<<10))
+	i, err := New(spec, Shared{metrics.New("test"), NewBudget(DefaultBudget), slog.New(slog.DiscardHandler)})
+	must(b, err)
+	defer i.Close(context.Background())
+	req := parse(b, "GET", "/a.html")
+	x := &protocol.Exchange{Ctx: context.Background()}
+	hit := func() bool {
+		x.Req, x.Res, x.Start = req, protocol.Response{Header: x.Res.Header[:0]}, time.Now()
+		done, err := i.ServeQuick(x)
+		return done && err == nil && x.Res.Status == 200
+	}
+	for deadline := time.Now().Add(10 * time.Second); !hit(); time.Sleep(settledTime / 4) {
+		x.Req, x.Res, x.Start = req, protocol.Response{}, time.Now()
+		must(b, i.Serve(x))
+		x.Res.Body.Close()
+		if time.Now().After(deadline) {
+			b.Fatal("the file is never kept")
+		}
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if !hit() {
+			b.Fatal(x.Res.Status)
+		}
+	}
+}
+
 func BenchmarkServeFile(b *testing.B) {
 	spec, _ := testSpec(b)
 	writeFile(b, filepath.Join(spec.Root, "a.html"), strings.Repeat("x", 1<<10))
