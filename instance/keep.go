@@ -1,22 +1,12 @@
 package instance
 
 import (
-	"io/fs"
 	"runtime"
 	"slices"
 	"strings"
-	"syscall"
 
 	"sited/protocol"
 )
-
-func identityOf(info fs.FileInfo) identity {
-	st, ok := info.Sys().(*syscall.Stat_t)
-	if !ok {
-		return identity{}
-	}
-	return identify(st)
-}
 
 // cached returns the answer to a request if it is in memory.
 func (i *Instance) cached(root *folder, x *protocol.Exchange) *cachedFile {

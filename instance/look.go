@@ -1,6 +1,7 @@
 package instance
 
 import (
+	"io/fs"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -19,7 +20,12 @@ type identity struct {
 	modified, changed int64 // nanoseconds
 }
 
-func identify(st *syscall.Stat_t) identity {
+// identityOf is for a file that was opened.
+func identityOf(info fs.FileInfo) identity {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return identity{}
+	}
 	return identity{st.Dev, st.Ino, st.Size, st.Mtim.Nano(), st.Ctim.Nano()}
 }
 
