@@ -3,7 +3,6 @@ package instance
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"runtime"
 	"strconv"
@@ -17,10 +16,6 @@ import (
 // maxErrorPage is how large, in bytes, the file of an error page may be: it is
 // kept in memory.
 const maxErrorPage = 1 << 20
-
-// errorPageCheck is how often at most an error page is compared with its file:
-// errors come in floods.
-const errorPageCheck = 200 * time.Millisecond
 
 func (p *policy) prepareErrorPages() error {
 	p.errorPages = map[int]string{}
@@ -92,15 +87,15 @@ type errorPage struct {
 	same    identity // of the file that body is from; zero when it is to be read again
 }
 
-// get returns the page as its file is now, or was errorPageCheck before; ok is
-// false when there is none.
+// get returns the page as its file is now, or was lookTime before, since errors
+// come in floods; ok is false when there is none.
 func (e *errorPage) get(root *siteRoot, now time.Time) (body []byte, ok bool) {
 	if e.refused {
 		return nil, false
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if now.Sub(e.checked) < errorPageCheck {
+	if now.Sub(e.checked) < lookTime {
 		return e.body, e.there
 	}
 	e.checked = now
@@ -136,16 +131,12 @@ func readErrorPage(root *os.Root, name string) (body []byte, same identity, err 
 	case info.Size() > maxErrorPage:
 		return nil, identity{}, fmt.Errorf("larger than %d bytes", maxErrorPage)
 	}
-	body = make([]byte, info.Size())
-	if n, err := io.ReadFull(io.NewSectionReader(file, 0, info.Size()), body); err != nil {
-		return nil, identity{}, fmt.Errorf("has %d bytes of %d: %w", n, info.Size(), err)
-	}
 	same = identityOf(info)
-	after, err := file.Stat()
-	if err != nil || identityOf(after) != same || !same.settled(time.Now().UnixNano()) {
+	body, unchanged, err := readWhole(file, same)
+	if !unchanged || !same.settled(time.Now().UnixNano()) {
 		same = identity{}
 	}
-	return body, same, nil
+	return body, same, err
 }
 
 // sayErrorPage tells which page an answer with that status has.

@@ -26,15 +26,15 @@ func newHeaderRule(r HeaderRule) (headerRule, error) {
 	}
 	made := headerRule{glob: r.Glob, every: r.Glob == "/**", remove: r.Remove, always: r.Always}
 	for _, name := range r.Remove {
-		if !isFieldName(name) {
+		if !IsFieldName(name) {
 			return headerRule{}, fmt.Errorf("header %q: %q is not the name of a field", r.Glob, name)
 		}
 	}
 	for _, f := range r.Set {
 		switch {
-		case !isFieldName(f.Name):
+		case !IsFieldName(f.Name):
 			return headerRule{}, fmt.Errorf("header %q: %q is not the name of a field", r.Glob, f.Name)
-		case !isFieldValue(f.Value):
+		case !canBeSent(f):
 			return headerRule{}, fmt.Errorf("header %q: the value of %s has a control character", r.Glob, f.Name)
 		case strings.EqualFold(f.Name, "Vary"):
 			made.vary = slices.AppendSeq(made.vary, members(f.Value))
@@ -96,17 +96,14 @@ func members(list string) func(yield func(string) bool) {
 	}
 }
 
-// isFieldName reports whether s is a token (RFC 9110, section 5.6.2).
-func isFieldName(s string) bool {
-	return s != "" && !strings.ContainsFunc(s, func(c rune) bool {
-		return !('0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || strings.ContainsRune("!#$%&'*+-.^_`|~", c))
-	})
-}
+// IsFieldName reports whether s may be the name of a field (RFC 9110, section 5.1).
+func IsFieldName(s string) bool { return canBeSent(protocol.Field{Name: s}) }
 
-// isFieldValue reports whether s has no byte that breaks a field line (RFC 9110,
-// section 5.5).
-func isFieldValue(s string) bool {
-	return !strings.ContainsFunc(s, func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f })
+// canBeSent reports whether the engine takes a field line: a token, and no byte
+// that breaks the line (RFC 9110, sections 5.5 and 5.6.2).
+func canBeSent(f protocol.Field) bool {
+	_, err := protocol.Render(protocol.Header{f})
+	return err == nil
 }
 
 // applyHeaders applies the header rules to an answer that the handler has given.

@@ -1,7 +1,9 @@
 package instance
 
 import (
+	"fmt"
 	"io/fs"
+	"os"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -27,6 +29,17 @@ func identityOf(info fs.FileInfo) identity {
 		return identity{}
 	}
 	return identity{st.Dev, st.Ino, st.Size, st.Mtim.Nano(), st.Ctim.Nano()}
+}
+
+// readWhole reads a file that was what was says when it was opened. unchanged tells
+// whether it still is after that; it is false with an error.
+func readWhole(file *os.File, was identity) (body []byte, unchanged bool, err error) {
+	body = make([]byte, was.size)
+	if n, err := file.ReadAt(body, 0); err != nil {
+		return nil, false, fmt.Errorf("has %d bytes of %d: %w", n, was.size, err)
+	}
+	info, err := file.Stat()
+	return body, err == nil && identityOf(info) == was, nil
 }
 
 func identityOfStat(st *unix.Stat_t) identity {

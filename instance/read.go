@@ -21,14 +21,7 @@ func (i *Instance) ServeQuick(x *protocol.Exchange) (done bool, err error) {
 	if f == nil || !f.open || x.Req.Method != protocol.MethodGet && x.Req.Method != protocol.MethodHead || x.Req.Header.Has("Range") {
 		return false, nil
 	}
-	if f.missing != nil {
-		return true, f.missing
-	}
-	r, ok := f.borrow(x.Req.Header)
-	if !ok {
-		return false, nil
-	}
-	return true, send(x, r)
+	return f.answer(x)
 }
 
 // read answers GET and HEAD, and hands POST and PATCH to scripts: what the path
@@ -82,11 +75,18 @@ func (i *Instance) sendCached(x *protocol.Exchange, root *folder, granted *Prote
 	if f == nil {
 		return false, nil
 	}
+	if f.missing == nil {
+		if err := i.authorizeFound(x, f.path, granted); err != nil {
+			return true, err
+		}
+	}
+	return f.answer(x)
+}
+
+// answer answers with what is kept, unless that can't be sent any more.
+func (f *cachedFile) answer(x *protocol.Exchange) (done bool, err error) {
 	if f.missing != nil {
 		return true, f.missing
-	}
-	if err := i.authorizeFound(x, f.path, granted); err != nil {
-		return true, err
 	}
 	r, ok := f.borrow(x.Req.Header)
 	if !ok {

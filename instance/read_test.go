@@ -350,14 +350,20 @@ func TestNoDescriptorIsLeft(t *testing.T) {
 }
 
 // BenchmarkServeFile is all that happens to a GET of 1 KiB but the network.
-// BenchmarkCacheHit is the way of an answer from memory through the handler.
-func BenchmarkCacheHit(b *testing.B) {
+// benchSite is a site with one file of 1 KiB, and a request for it.
+func benchSite(b *testing.B) (*Instance, protocol.Request) {
+	b.Helper()
 	spec, _ := testSpec(b)
 	writeFile(b, filepath.Join(spec.Root, "a.html"), strings.Repeat("x", 1<<10))
 	i, err := New(spec, Shared{metrics.New("test"), NewBudget(DefaultBudget), slog.New(slog.DiscardHandler)})
 	must(b, err)
-	defer i.Close(context.Background())
-	req := parse(b, "GET", "/a.html")
+	b.Cleanup(func() { i.Close(context.Background()) })
+	return i, parse(b, "GET", "/a.html")
+}
+
+// BenchmarkCacheHit is the way of an answer from memory through the handler.
+func BenchmarkCacheHit(b *testing.B) {
+	i, req := benchSite(b)
 	x := &protocol.Exchange{Ctx: context.Background()}
 	hit := func() bool {
 		x.Req, x.Res, x.Start = req, protocol.Response{Header: x.Res.Header[:0]}, time.Now()
@@ -381,12 +387,7 @@ func BenchmarkCacheHit(b *testing.B) {
 }
 
 func BenchmarkServeFile(b *testing.B) {
-	spec, _ := testSpec(b)
-	writeFile(b, filepath.Join(spec.Root, "a.html"), strings.Repeat("x", 1<<10))
-	i, err := New(spec, Shared{metrics.New("test"), NewBudget(DefaultBudget), slog.New(slog.DiscardHandler)})
-	must(b, err)
-	defer i.Close(context.Background())
-	req := parse(b, "GET", "/a.html")
+	i, req := benchSite(b)
 	x := &protocol.Exchange{Ctx: context.Background()}
 	b.ReportAllocs()
 	for b.Loop() {

@@ -111,12 +111,8 @@ func (r *resource) load(was identity) bool {
 		r.shared, r.file = share(r.file, was), nil
 		return true
 	}
-	body := make([]byte, r.size)
-	if n, err := r.file.ReadAt(body, 0); int64(n) < r.size && err != nil {
-		return false
-	}
-	info, err := r.file.Stat()
-	if err != nil || identityOf(info) != was {
+	body, unchanged, _ := readWhole(r.file, was)
+	if !unchanged {
 		return false
 	}
 	r.file.Close()

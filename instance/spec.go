@@ -1,10 +1,6 @@
 package instance
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
-	"fmt"
 	"net/netip"
 	"time"
 
@@ -12,8 +8,7 @@ import (
 )
 
 // Spec is what one site block says, with the defaults applied: plain data, no
-// open files. All paths are absolute. Two specs with the same Hash describe the
-// same site.
+// open files. All paths are absolute.
 type Spec struct {
 	Name  string // the block's label, and the site label of every metric
 	Addr  netip.AddrPort
@@ -137,13 +132,3 @@ func Defaults() Spec {
 
 // DefaultScriptTimeout is a script's timeout where the block names none.
 const DefaultScriptTimeout = 30 * time.Second
-
-// Hash identifies what the spec says: equal specs have equal hashes.
-func (s *Spec) Hash() string {
-	b, err := json.Marshal(s)
-	if err != nil { // plain data always encodes
-		panic(fmt.Sprintf("instance: hash of spec %q: %v", s.Name, err))
-	}
-	sum := sha256.Sum256(b)
-	return hex.EncodeToString(sum[:])
-}

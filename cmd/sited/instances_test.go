@@ -194,20 +194,28 @@ func TestSecondSignal(t *testing.T) {
 	}
 }
 
-func TestNotify(t *testing.T) {
-	t.Parallel()
-	f := newSites(t)
+// notifySocket is where a service manager would listen, and its name.
+func notifySocket(t *testing.T) (socket *net.UnixConn, name string) {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "sd") // a socket's name is short
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer os.RemoveAll(dir)
-	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: dir + "/notify", Net: "unixgram"})
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	name = dir + "/notify"
+	socket, err = net.ListenUnixgram("unixgram", &net.UnixAddr{Name: name, Net: "unixgram"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer socket.Close()
+	t.Cleanup(func() { socket.Close() })
 	socket.SetReadDeadline(time.Now().Add(2 * patience))
+	return socket, name
+}
+
+func TestNotify(t *testing.T) {
+	t.Parallel()
+	f := newSites(t)
+	socket, name := notifySocket(t)
 	next := func() string {
 		t.Helper()
 		b := make([]byte, 4096)
@@ -217,7 +225,7 @@ func TestNotify(t *testing.T) {
 		}
 		return string(b[:n])
 	}
-	p := f.runWith([]string{"NOTIFY_SOCKET=" + dir + "/notify"})
+	p := f.runWith([]string{"NOTIFY_SOCKET=" + name})
 	const ready = "READY=1\nSTATUS=sited dev: 3 of 3 sites serving"
 	if got := next(); got != ready {
 		t.Errorf("started: %q", got)

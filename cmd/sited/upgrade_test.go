@@ -465,17 +465,7 @@ func TestSocketActivation(t *testing.T) {
 func TestUpgradeTellsSystemd(t *testing.T) {
 	t.Parallel()
 	f := newSites(t)
-	dir, err := os.MkdirTemp("", "sd") // a socket's name is short
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(dir)
-	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: dir + "/notify", Net: "unixgram"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer socket.Close()
-	socket.SetReadDeadline(time.Now().Add(2 * patience))
+	socket, name := notifySocket(t)
 	until := func(prefix string) string {
 		t.Helper()
 		b := make([]byte, 4096)
@@ -493,7 +483,7 @@ func TestUpgradeTellsSystemd(t *testing.T) {
 			}
 		}
 	}
-	l := f.lineage("export WATCHDOG_PID=$$ WATCHDOG_USEC=150000 NOTIFY_SOCKET=" + dir + "/notify;")
+	l := f.lineage("export WATCHDOG_PID=$$ WATCHDOG_USEC=150000 NOTIFY_SOCKET=" + name + ";")
 	until("READY=1\nSTATUS=sited dev: 3 of 3 sites serving")
 	until("WATCHDOG=1")
 	until("WATCHDOG=1")

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -209,8 +210,7 @@ func checkDefault(t *testing.T, dir, block, argument, fallback string) {
 		t.Errorf("%s.%s: %v, %v", block, argument, without.Diags, with.Diags)
 		return
 	}
-	hash := func(s instance.Spec) string { return s.Hash() }
-	if without.Admin != with.Admin || hash(without.Sites[0]) != hash(with.Sites[0]) {
+	if without.Admin != with.Admin || !reflect.DeepEqual(without.Sites[0], with.Sites[0]) {
 		t.Errorf("%s.%s: %s is not what holds when it is left out", block, argument, value)
 	}
 }

@@ -154,7 +154,7 @@ func invalidAnswers(s instance.Spec) string {
 			return "header rule"
 		}
 		for _, name := range h.Remove {
-			if lower := strings.ToLower(name); !isToken(name) || ownField(lower) != "" || here[lower] {
+			if lower := strings.ToLower(name); !instance.IsFieldName(name) || ownField(lower) != "" || here[lower] {
 				return "field name"
 			} else {
 				here[lower] = true

@@ -64,9 +64,9 @@ func (l *loader) fieldName(v item, first map[string]hcl.Range) (string, bool) {
 		return "", false
 	}
 	first[lower] = v.at
-	if !isToken(s) {
+	if !instance.IsFieldName(s) {
 		remedy := `Write it like "Cache-Control".`
-		if bare := strings.TrimRight(s, ": \t"); isToken(bare) {
+		if bare := strings.TrimRight(s, ": \t"); instance.IsFieldName(bare) {
 			remedy = "Write " + quote(bare) + "."
 		}
 		l.fail(v.at, "Invalid field name", "%s can't be the name of a header field, which has letters, digits and \"-\" (RFC 9110, section 5.6.2). %s", quote(s), remedy)
@@ -99,13 +99,6 @@ func (l *loader) fieldValue(v item) (string, bool) {
 	}
 	l.fail(v.at, "Invalid field value", "The control character %#02x can't be in the value of a header field. %s", s[i], remedy)
 	return "", false
-}
-
-// isToken reports whether s is a token (RFC 9110, section 5.6.2).
-func isToken(s string) bool {
-	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
-		return !('0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || strings.ContainsRune("!#$%&'*+-.^_`|~", r))
-	})
 }
 
 // ownField says why a field, by its name in lower case, is not for a site to
