@@ -205,7 +205,7 @@ func (c *conn) exchange(svc *Service) (again bool) {
 	}
 	then := c.respond(svc, x, keep)
 	c.leave()
-	x.Took = time.Since(x.Start)
+	c.took(x)
 	again = then == goOn && c.skipBody()
 	svc.Observer.Done(x)
 	maySend := f.keepAlive || c.r < c.w || c.body.err != io.EOF // the client, more
@@ -241,7 +241,20 @@ func (c *conn) part(then afterwards) {
 // handle calls the handler. A panic ends the exchange and nothing else.
 func (c *conn) handle(svc *Service, x *Exchange) {
 	defer recovered(&x.Err)
+	defer func() { x.Handled = time.Since(x.Start) }()
 	x.Err = svc.Handler.Serve(x)
+}
+
+// took says how long an exchange took that is over now.
+func (c *conn) took(x *Exchange) {
+	x.Took = time.Since(x.Start)
+	switch {
+	case c.out.sent == 0:
+	case c.out.began.IsZero():
+		x.FirstByte = x.Took
+	default:
+		x.FirstByte = c.out.began.Sub(x.Start)
+	}
 }
 
 // recovered turns a panic of what a handler left behind into an error. It is to
@@ -269,7 +282,7 @@ func (c *conn) refuse(svc *Service, x *Exchange, err *Error) bool {
 	x.Err = err
 	svc.answerError(x)
 	then := c.respond(svc, x, false)
-	x.Took = time.Since(x.Start)
+	c.took(x)
 	svc.Observer.Done(x)
 	if then != reset {
 		c.linger()
@@ -307,6 +320,7 @@ func (c *conn) readHead(svc *Service, x *Exchange) (framing, *Error) {
 		end, err := s.scan(c.buf[c.r:c.w], &svc.Limits)
 		if err == nil && end == 0 {
 			err = c.moreHead(svc, until)
+			x.HeadTook = time.Since(x.Start)
 		}
 		if err != nil {
 			if (err.Reason == BadTimeout || err.Reason == BadTruncated) && blank(c.buf[c.r:c.w]) {
@@ -393,6 +407,7 @@ func (c *conn) tunnel(svc *Service, x *Exchange, head []byte) error {
 	if err := c.write(head, svc.Timeouts.Write); err != nil {
 		return err
 	}
+	c.out.begun()
 	c.dropHead()
 	c.srv.mu.Lock() // a drain under way may have taken the connection for idle
 	c.tcp.SetDeadline(time.Time{})

@@ -28,6 +28,9 @@ type Handler interface {
 
 // Exchange is one request and its answer. Exchanges are pooled.
 type Exchange struct {
+	// ID tells the exchange from others in logs and answers.
+	ID ID
+
 	// Ctx ends when the exchange must: the server is forced to close, or the
 	// drain time of the service that began it is over. A client that goes away
 	// is noticed by the next write, not by Ctx; see Attend.
@@ -38,13 +41,19 @@ type Exchange struct {
 
 	// The outcome, filled in by the engine and complete when Observer.Done is
 	// called.
-	Begun    bool          // Observer.Begin was called
-	Start    time.Time     // when the first byte of the request was read
-	Took     time.Duration // from Start to the last byte of the answer
-	Received int64         // bytes of the request's body that were read
-	Sent     int64         // bytes of the answer's body that were written
-	Kept     []byte        // the first Limits.KeepBody bytes of the request's body; valid until Done returns
-	Err      error         // why the exchange failed: what Serve returned, *PanicError, or what went wrong on the wire
+	Begun     bool          // Observer.Begin was called
+	Start     time.Time     // when the first byte of the request was read
+	HeadTook  time.Duration // from Start until the head was complete; 0 when it came in one piece
+	Handled   time.Duration // from Start until Handler.Serve returned; 0 when it was not called
+	FirstByte time.Duration // from Start until bytes of the answer were sent; Took when it was sent in one piece, 0 when nothing was
+	Took      time.Duration // from Start to the last byte of the answer
+	Received  int64         // bytes of the request's body that were read
+	Sent      int64         // bytes of the answer's body that were written
+	Kept      []byte        // the first Limits.KeepBody bytes of the request's body; valid until Done returns
+	Err       error         // why the exchange failed: what Serve returned, *PanicError, or what went wrong on the wire
+
+	// Note is what the Handler leaves for its Observer.
+	Note any
 
 	conn    *conn
 	framing int64    // bytes of chunk framing that were written
@@ -57,6 +66,7 @@ func (x *Exchange) reset(c *conn, svc *Service) {
 	clear(x.fields) // not Req.Header or Res.Header: these may be a handler's by now
 	fields, kept := x.fields[:0], x.Kept[:0]
 	*x = Exchange{
+		ID:    newID(),
 		Ctx:   svc.ctx,
 		Req:   Request{Path: "/", Minor: 1, Header: fields, Body: &c.body, Remote: c.remote, Local: c.local},
 		Start: time.Now(),

@@ -125,6 +125,9 @@ func (k *checker) Done(x *Exchange) {
 	if x.Took < 0 || x.Start.IsZero() || x.Res.Status == 0 {
 		k.complain("Done with took %v, start %v, status %d", x.Took, x.Start, x.Res.Status)
 	}
+	if x.HeadTook > x.Took || x.Handled > x.Took || x.FirstByte > x.Took || x.Sent > 0 && x.FirstByte == 0 || x.Handled > 0 && !x.Begun {
+		k.complain("Done with head %v, handled %v, first byte %v, took %v", x.HeadTook, x.Handled, x.FirstByte, x.Took)
+	}
 	delete(k.begun, x)
 	k.done = append(k.done, outcome{
 		x.Req.Method, x.Req.Target, x.Res.Status, x.Err, x.Sent, x.Received, string(x.Kept), x.Begun,

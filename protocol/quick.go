@@ -133,7 +133,7 @@ func (c *conn) quickExchange(x *Exchange) bool {
 	c.then = c.respond(svc, x, keep)
 	c.leave()
 	c.answering = nil
-	x.Took = time.Since(x.Start)
+	c.took(x)
 	svc.Observer.Done(x)
 	ended := x.Start.Add(x.Took)
 	c.until = ended.Add(svc.Timeouts.Idle)

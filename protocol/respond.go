@@ -198,7 +198,7 @@ const (
 func (c *conn) respond(svc *Service, x *Exchange, keep bool) afterwards {
 	c.head = getOut()
 	defer c.dropHead()
-	c.out.sent, c.out.broken = 0, false
+	c.out.sent, c.out.broken, c.out.began = 0, false, time.Time{}
 	p, head := c.plan(x, keep)
 	err := c.writeResponse(svc, x, p, head)
 	if err != nil && c.out.sent == 0 && !c.out.broken && !p.tunnel {
@@ -360,6 +360,7 @@ func (c *conn) writeStream(x *Exchange, p respondPlan, head []byte, limit time.D
 			empty = 0
 		}
 		at = 0
+		c.out.begun()
 	}
 	return io.ErrNoProgress
 }

@@ -143,6 +143,7 @@ func (c *conn) send(limit time.Duration, try func(fd uintptr) bool) error {
 func (c *conn) armWrite(fd uintptr) {
 	c.slow()
 	c.out.waited = true
+	c.out.begun()
 	c.out.taken = c.out.sent - unacknowledged(fd)
 	c.tcp.SetWriteDeadline(time.Now().Add(c.out.limit))
 }
@@ -176,11 +177,12 @@ type outgoing struct {
 	then   []byte // what follows bytes
 	file   int    // descriptor, valid while left > 0
 	offset int64
-	left   int64 // of the file
-	flags  int   // for send(2)
-	sent   int64 // of this answer
-	err    error // of the last try
-	broken bool  // the connection failed: nothing more can be sent
+	left   int64     // of the file
+	flags  int       // for send(2)
+	sent   int64     // of this answer
+	began  time.Time // when the first bytes of this answer had been sent; zero if that is as long ago as the last ones
+	err    error     // of the last try
+	broken bool      // the connection failed: nothing more can be sent
 	limit  time.Duration
 	waited bool  // a deadline is armed
 	taken  int64 // what of sent the client had taken when it was
@@ -196,7 +198,15 @@ func (o *outgoing) took(n int) {
 }
 
 func (o *outgoing) more() bool { return len(o.bytes) > 0 || o.left > 0 }
-func (o *outgoing) clear()     { o.bytes, o.then, o.left = nil, nil, 0 }
+
+// begun notes that more is to be sent after what was sent.
+func (o *outgoing) begun() {
+	if o.began.IsZero() && o.sent > 0 {
+		o.began = time.Now()
+	}
+}
+
+func (o *outgoing) clear() { o.bytes, o.then, o.left = nil, nil, 0 }
 
 // write sends p.
 func (c *conn) write(p []byte, limit time.Duration) error {
