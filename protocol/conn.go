@@ -38,12 +38,17 @@ type conn struct {
 	// For the calls in wire.go.
 	tryAwait, tryRead, tryWrite, trySendfile func(fd uintptr) bool // bound once
 
+	// within is the socket during a call of RawConn.Read, which keeps it from being
+	// closed: what is sent meanwhile need not ask for it again.
+	within uintptr
+
 	in      []byte
 	until   time.Time // of the read under way
 	lastTry bool      // the read under way is not to wait
 	quiet   bool      // nothing came until sure: to be parked
 	resumed bool      // after it was parked: the time to wait, until, began before
 	sure    time.Time // when to look whether there is something to read, see sureTime
+	last    lastQuick // what until and sure are to be reckoned from
 	armed   time.Time // the read deadline that is set, as far as this goroutine knows
 	ioN     int       // what the last try to read gave
 	ioErr   error
@@ -57,7 +62,7 @@ func newConn(srv *Server, tcp *net.TCPConn) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &conn{srv: srv, tcp: tcp, raw: raw, remote: addrPort(tcp.RemoteAddr()), local: addrPort(tcp.LocalAddr())}
+	c := &conn{srv: srv, tcp: tcp, raw: raw, within: noSocket, remote: addrPort(tcp.RemoteAddr()), local: addrPort(tcp.LocalAddr())}
 	c.fresh.Store(true)
 	c.tryAwait, c.tryRead, c.tryWrite, c.trySendfile = c.awaitOnce, c.readOnce, c.writeOnce, c.sendfileOnce
 	return c, nil

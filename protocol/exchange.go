@@ -56,15 +56,20 @@ type Exchange struct {
 	Note any
 
 	conn    *conn
-	framing int64    // bytes of chunk framing that were written
-	fields  Header   // the engine's list behind Req.Header, to be used again
-	answer  [8]Field // where Res.Header begins
+	framing int64  // bytes of chunk framing that were written
+	fields  Header // the engine's list behind Req.Header, to be used again
+	answer  Header // where Res.Header begins
 }
 
 // reset makes x ready for a request on a connection, keeping what it has allocated.
 func (x *Exchange) reset(c *conn, svc *Service) {
 	clear(x.fields) // not Req.Header or Res.Header: these may be a handler's by now
-	fields, kept := x.fields[:0], x.Kept[:0]
+	fields, kept, answer := x.fields[:0], x.Kept[:0], x.answer
+	if answer == nil {
+		answer = make(Header, 0, 8)
+	} else if used := min(len(x.Res.Header), cap(answer)); used > 0 {
+		clear(answer[:used])
+	}
 	*x = Exchange{
 		ID:    newID(),
 		Ctx:   svc.ctx,
@@ -72,8 +77,10 @@ func (x *Exchange) reset(c *conn, svc *Service) {
 		Start: time.Now(),
 		Kept:  kept,
 		conn:  c,
+
+		answer: answer,
 	}
-	x.Res.Header = x.answer[:0]
+	x.Res.Header = answer
 }
 
 // Request is what the client sent. Its strings may be kept; the Header slice

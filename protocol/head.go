@@ -48,13 +48,21 @@ func (s *headScan) scan(b []byte, lim *Limits) (int, *Error) {
 		case empty: // RFC 9112, section 2.2: one empty line before a request is ignored
 			s.start = nl + 1
 		case s.fields == 0:
-			if !bytes.Contains(b[s.line:nl], []byte(" HTTP/")) { // HTTP/0.9, or no HTTP at all: no more will come
+			if !hasVersion(b[s.line:nl]) { // HTTP/0.9, or no HTTP at all: no more will come
 				return 0, bad(400, BadRequestLine, "request line without a version")
 			}
 			s.fields = nl + 1
 		}
 		s.line = nl + 1
 	}
+}
+
+// hasVersion reports whether a line, which ends in CR, may be a request line. Most
+// end with the version.
+func hasVersion(line []byte) bool {
+	const version = " HTTP/"
+	end := len(line) - len("1.1\r")
+	return end >= len(version) && string(line[end-len(version):end]) == version || bytes.Contains(line, []byte(version))
 }
 
 // tooLong checks the limits for a head that reaches to end, and that what looks

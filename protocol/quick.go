@@ -46,18 +46,39 @@ func (c *conn) awaitOnce(fd uintptr) bool {
 		c.r, c.w = 0, c.ioN
 		first := c.fresh.Load()
 		all := c.ioN < len(c.buf)
-		if !c.quick() {
+		if !c.quick(fd) {
 			return true
 		}
 		switch {
 		case c.srv.draining.Load(): // looked at after idle was set: a drain that begins now sees that
-			c.until = c.srv.lastCall
+			c.until, c.last = c.srv.lastCall, lastQuick{}
 		case all && !first: // a client that sends one request and closes is seen at once
 			putBuffer(c.buf)
 			c.buf = nil
-			c.armRead(c.sure)
+			if c.armed.IsZero() { // else it is earlier
+				c.putOff()
+				c.armRead(c.sure)
+			}
 			return false
 		}
+	}
+}
+
+// lastQuick is an answer at hand that was given while the connection waited: the
+// wait begins anew with its end. That is reckoned only once somebody asks.
+type lastQuick struct {
+	start time.Time
+	took  time.Duration
+	idle  time.Duration // 0: there was none
+}
+
+// putOff brings c.until and c.sure up to date.
+func (c *conn) putOff() {
+	if c.last.idle > 0 {
+		ended := c.last.start.Add(c.last.took)
+		c.until = ended.Add(c.last.idle)
+		c.sure = ended.Add(min(sureTime, c.last.idle))
+		c.last = lastQuick{}
 	}
 }
 
@@ -70,6 +91,7 @@ func (c *conn) nothingYet() bool {
 	}
 	putBuffer(c.buf)
 	c.buf = nil
+	c.putOff()
 	switch {
 	case !time.Now().Before(c.sure):
 		c.quiet = true
@@ -84,9 +106,10 @@ func (c *conn) nothingYet() bool {
 
 // quick answers what is in the buffer, as far as there are answers at hand. It
 // reports whether that was all and the connection goes on waiting; else it is to
-// be served with what is left.
-func (c *conn) quick() bool {
+// be served with what is left. fd is the socket.
+func (c *conn) quick(fd uintptr) bool {
 	c.idle.Store(false)
+	c.within = fd
 	x := exchanges.Get().(*Exchange)
 	defer c.letGo(x)
 	for c.r < c.w {
@@ -103,7 +126,7 @@ func (c *conn) quick() bool {
 
 // letGo ends the use of what quick needs, also after a panic of an Observer.
 func (c *conn) letGo(x *Exchange) {
-	c.body.err, c.answering = errOver, nil
+	c.body.err, c.answering, c.within = errOver, nil, noSocket
 	exchanges.Put(x)
 	if svc := c.using.Load(); svc != nil {
 		c.using.Store(nil)
@@ -135,9 +158,7 @@ func (c *conn) quickExchange(x *Exchange) bool {
 	c.answering = nil
 	c.took(x)
 	svc.Observer.Done(x)
-	ended := x.Start.Add(x.Took)
-	c.until = ended.Add(svc.Timeouts.Idle)
-	c.sure = ended.Add(min(sureTime, svc.Timeouts.Idle))
+	c.last = lastQuick{x.Start, x.Took, svc.Timeouts.Idle}
 	if x.Begun {
 		c.observe(svc, ConnIdle)
 	}

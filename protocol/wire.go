@@ -13,6 +13,9 @@ import (
 // deadline only when it has to wait, so that a request which is there and an
 // answer that fits cost one read and one write.
 
+// noSocket is no descriptor.
+const noSocket = ^uintptr(0)
+
 var errTimeout = errors.New("timed out")
 
 // read reads what is there into p, at least one byte, waiting until the given
@@ -29,7 +32,7 @@ func (c *conn) read(p []byte, until time.Time) (int, error) {
 // end of what the client sends, errDraining when the server drains and the
 // connection is idle. try may put off the time, c.until.
 func (c *conn) wait(try func(fd uintptr) bool, until time.Time) error {
-	c.until, c.lastTry = until, false
+	c.until, c.last, c.lastTry = until, lastQuick{}, false
 	for {
 		c.ioN, c.ioErr = 0, nil
 		err := c.raw.Read(try)
@@ -42,6 +45,7 @@ func (c *conn) wait(try func(fd uintptr) bool, until time.Time) error {
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
 			return err
 		}
+		c.putOff()
 		// The deadline may be an older one, or one that drain has set.
 		switch {
 		case c.drained():
@@ -72,15 +76,15 @@ func (c *conn) readOnce(fd uintptr) bool {
 // readSocket reads what is there. Without any it returns EAGAIN as it is.
 func readSocket(fd uintptr, p []byte) (int, error) {
 	for {
-		n, err := unix.Read(int(fd), p)
-		switch err {
-		case nil:
+		n, errno := rawRead(fd, p)
+		switch errno {
+		case 0:
 			return n, nil
 		case unix.EINTR:
 		case unix.EAGAIN:
-			return 0, err
+			return 0, unix.EAGAIN
 		default:
-			return 0, os.NewSyscallError("read", err)
+			return 0, os.NewSyscallError("read", errno)
 		}
 	}
 }
@@ -113,7 +117,10 @@ func (c *conn) send(limit time.Duration, try func(fd uintptr) bool) error {
 	o := &c.out
 	o.limit, o.err = limit, nil
 	for o.more() {
-		err := c.raw.Write(try)
+		var err error
+		if c.within == noSocket || !try(c.within) {
+			err = c.raw.Write(try)
+		}
 		if err == nil {
 			err = o.err
 		}
@@ -243,8 +250,12 @@ func (c *conn) writeOnce(fd uintptr) bool {
 		n, err = unix.SendmsgBuffers(int(fd), [][]byte{o.bytes, o.then}, nil, nil, o.flags|unix.MSG_NOSIGNAL)
 	case o.flags != 0:
 		n, err = unix.SendmsgN(int(fd), o.bytes, nil, nil, o.flags|unix.MSG_NOSIGNAL)
-	default: // the quickest; a SIGPIPE that comes with EPIPE is nothing to the runtime
-		n, err = unix.Write(int(fd), o.bytes)
+	default: // a SIGPIPE that comes with EPIPE is nothing to the runtime
+		if written, errno := rawWrite(fd, o.bytes); errno == 0 {
+			n = written
+		} else {
+			err = errno
+		}
 	}
 	if n > 0 {
 		o.took(n)
