@@ -155,7 +155,7 @@ func exportedMetrics(t *testing.T) []string {
 		Methods: []string{"GET"}, Scripts: []string{".php"}, BadRequests: []string{"field"},
 		Rejected: []string{"max_connections"}, TunnelRefused: []string{"not_allowed"}, ScriptResults: []string{"ok"},
 	})
-	site.Request("GET", 200)
+	site.Limits(10, 5)
 	families, err := reg.Gatherer().Gather()
 	if err != nil {
 		t.Fatal(err)

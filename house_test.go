@@ -23,8 +23,9 @@ const module = "sited"
 // arrows point one way: what is further down knows nothing of what is above.
 var rooms = map[string][]string{
 	"cmd/sited":         {"supervisor", "supervisor/config"},
-	"supervisor":        {"supervisor/config", "instance", "protocol", "metrics"},
+	"supervisor":        {"supervisor/config", "supervisor/page", "instance", "protocol", "metrics"},
 	"supervisor/config": {"instance"},
+	"supervisor/page":   {},
 	"instance":          {"protocol", "cgi", "metrics"},
 	"cgi":               {"protocol"},
 	"protocol":          {},
@@ -32,6 +33,7 @@ var rooms = map[string][]string{
 	"bench":             {}, // programs beside the house, which look at it from outside
 	"bench/soak":        {},
 	"chaos":             {},
+	"rig":               {}, // runs the real binary for tests; imported by them alone
 }
 
 // forbidden are packages of the standard library that a room does without: HTTP

@@ -2,9 +2,6 @@ package sited_test
 
 import (
 	"encoding/json"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -28,24 +25,6 @@ func TestOperationsNamesMetricsThatExist(t *testing.T) {
 	for _, name := range named {
 		if !slices.Contains(exported, strings.TrimSuffix(name, "_bucket")) {
 			t.Errorf("there is no metric %s", name)
-		}
-	}
-}
-
-// TestOperationsAlarms has Prometheus read the rules.
-func TestOperationsAlarms(t *testing.T) {
-	promtool, err := exec.LookPath("promtool")
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("%v: run it by `make test`, which installs what the tests need", err)
-		}
-		t.Skipf("%v: `make test` installs what the tests need", err)
-	}
-	for _, rules := range examples(t, operations, "yaml") {
-		file := filepath.Join(t.TempDir(), "rules.yaml")
-		write(t, file, rules)
-		if out, err := exec.Command(promtool, "check", "rules", file).CombinedOutput(); err != nil {
-			t.Errorf("promtool: %v\n%s\n%s", err, out, rules)
 		}
 	}
 }

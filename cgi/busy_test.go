@@ -33,6 +33,7 @@ func TestBusy(t *testing.T) {
 		})
 	}
 	eventually(t, "all in line", func() bool { b.slots.mu.Lock(); defer b.slots.mu.Unlock(); return b.slots.line.Len() == fit-2 })
+	eventually(t, "those in line are told", func() bool { b.seen.mu.Lock(); defer b.seen.mu.Unlock(); return b.seen.waiting == fit-2 })
 	eventually(t, "two running", func() bool { lines, _ := os.ReadFile(b.dir + "/running"); return len(lines) == 4 })
 	if n := b.Processes(); n != 2 {
 		t.Errorf("%d processes; want 2", n)

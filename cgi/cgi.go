@@ -32,16 +32,24 @@ type Config struct {
 // Observer is how a Runner reports. Its methods are called from many goroutines
 // at once and must be quick.
 type Observer interface {
+	// Waiting is called with 1 when a request has to wait for a free process,
+	// and with -1 when it no longer does, with one or without.
+	Waiting(more int)
 	// Started is called when a process was started. It is followed by exactly
 	// one Exited.
 	Started()
-	// Exited is called when a process was reaped; cpu is the user and system
-	// time that it and the children it waited for took.
-	Exited(cpu time.Duration)
+	// Exited is called when a process was reaped.
+	Exited(used Usage)
 	// Done is called exactly once for each Run: when Run fails or answers with
 	// a redirect, else when the output has ended or was given up. result is one
-	// of Results; took runs from the call of Run.
-	Done(result string, took time.Duration)
+	// of Results; took runs from the call of Run, and id is Call.ID.
+	Done(result string, took time.Duration, id string)
+}
+
+// Usage is what a process has cost.
+type Usage struct {
+	CPU        time.Duration // user and system time of it and of the children that it waited for
+	PeakMemory int64         // bytes of resident memory, at most at one time; 0: not known. See process.peak.
 }
 
 // How a request ended: the values of the result label of script_requests_total.
@@ -60,8 +68,20 @@ func Results() []string {
 	return []string{ResultOK, ResultError, ResultTimeout, ResultBusy, ResultUnavailable, ResultAborted}
 }
 
-// Call is one request for a script. Nothing of it but Stderr, and what Attend
-// returned, is used after Run has returned.
+// Stage is what a Run has come to.
+type Stage uint8
+
+// The stages, in their order. One that a Run does not come to is left out.
+const (
+	StageRead     Stage = iota // the request's body was read
+	StageAdmitted              // the wait for a slot is over, with or without one
+	StageStarted               // the process was started
+	StageOutput                // it has written its first output
+	StageOver                  // as Observer.Done
+)
+
+// Call is one request for a script. Nothing of it but Stderr and Reached, and
+// what Attend returned, is used after Run has returned.
 type Call struct {
 	Request *protocol.Request // its Body is read by Run
 	MaxBody int64             // bytes of a body whose length is not known ahead: 413; zero: no such body is taken
@@ -75,6 +95,15 @@ type Call struct {
 	// credentials are then kept from the script, which gets AUTH_TYPE and
 	// REMOTE_USER instead.
 	AuthType string
+
+	// ID is the value of UNIQUE_ID, and tells the Observer which request it is;
+	// "" for none.
+	ID string
+
+	// Reached, unless nil, is told each stage that the request comes to, once,
+	// with the time from the call of Run. StageOver may come from any goroutine,
+	// also after Run has returned; the others come from Run.
+	Reached func(s Stage, took time.Duration)
 
 	// Attend, unless nil, is called once, after the body was read: what ctx it
 	// returns ends when the client goes away, too, and with it the process. stop

@@ -38,7 +38,9 @@ func testCall() *Call {
 }
 
 func TestEnviron(t *testing.T) {
-	env, err := environ(testCall(), "/bin")
+	call := testCall()
+	call.ID = "3f0c9a1be2d47756"
+	env, err := environ(call, "/bin")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,6 +66,7 @@ func TestEnviron(t *testing.T) {
 		"REMOTE_HOST":       "192.0.2.7",
 		"REMOTE_PORT":       "4711",
 		"REDIRECT_STATUS":   "200",
+		"UNIQUE_ID":         "3f0c9a1be2d47756",
 		"HTTP_HOST":         "example.org:8080",
 	}
 	if diff := cmp.Diff(want, variables(t, env)); diff != "" {

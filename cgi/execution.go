@@ -27,10 +27,12 @@ type failure struct {
 // output. One goroutine at a time reads; abort may be called from any.
 type execution struct {
 	runner   *Runner
+	id       string // of the call
 	filename string
 	began    time.Time
 	process  *process
 	unattend func() // ends the watch for the client
+	reached  func(Stage)
 
 	rest     []byte // output that was read along with the head
 	left     int64  // bytes of the body to come by the script's word; -1: it did not say
@@ -50,8 +52,7 @@ const executionParts = 3
 func (x *execution) run(ctx context.Context, stderr func(string)) {
 	go func() {
 		defer x.leave()
-		cpu := x.process.reap()
-		x.runner.exited(cpu)
+		x.runner.exited(x.process.reap())
 	}()
 	go func() {
 		defer x.leave()
@@ -83,7 +84,8 @@ func (x *execution) finish(result string) {
 	x.finished = true
 	x.mu.Unlock()
 	x.detach()
-	x.runner.observer.Done(result, time.Since(x.began))
+	x.runner.observer.Done(result, time.Since(x.began), x.id)
+	x.reached(StageOver)
 	x.leave()
 }
 
@@ -150,6 +152,10 @@ func (x *execution) head() (head, *failure) {
 		}
 		if n == 0 {
 			return head{}, x.headless(len(b))
+		}
+		if len(b) == 0 {
+			x.process.look()
+			x.reached(StageOutput)
 		}
 		b = b[:len(b)+n]
 		end, next := headEnd(b, from)

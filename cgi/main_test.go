@@ -25,23 +25,29 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type recorder struct {
 	mu              sync.Mutex
 	started, exited int
-	cpu             time.Duration
+	used            Usage // CPU: of all; PeakMemory: of the largest
+	waiting         int
 	results         []string
+	ids             []string
 	took            []time.Duration
 }
 
 func (r *recorder) Started() { r.mu.Lock(); r.started++; r.mu.Unlock() }
 
-func (r *recorder) Exited(cpu time.Duration) {
+func (r *recorder) Waiting(more int) { r.mu.Lock(); r.waiting += more; r.mu.Unlock() }
+
+func (r *recorder) Exited(used Usage) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.exited++
-	r.cpu += cpu
+	r.used.CPU += used.CPU
+	r.used.PeakMemory = max(r.used.PeakMemory, used.PeakMemory)
 }
 
-func (r *recorder) Done(result string, took time.Duration) {
+func (r *recorder) Done(result string, took time.Duration, id string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.ids = append(r.ids, id)
 	r.results = append(r.results, result)
 	r.took = append(r.took, took)
 }
@@ -83,6 +89,9 @@ func newBench(t *testing.T, cfg Config) *bench {
 		}
 		if b.seen.started != b.seen.exited || b.Processes() != 0 {
 			t.Errorf("started %d, exited %d, still counted %d", b.seen.started, b.seen.exited, b.Processes())
+		}
+		if b.seen.waiting != 0 {
+			t.Errorf("%d still wait", b.seen.waiting)
 		}
 		if len(b.seen.results) != b.runs {
 			t.Errorf("%d runs were reported as %q", b.runs, b.seen.results)

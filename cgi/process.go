@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -15,6 +16,8 @@ type process struct {
 	cmd            *exec.Cmd
 	stdout, stderr *output
 	done           chan struct{} // closed when it was reaped; cmd.ProcessState may be read then
+	floor          int64         // bytes: it takes over our own peak of memory, see peak
+	seen           atomic.Int64  // bytes: the peak of its memory when it was looked at
 
 	mu     sync.Mutex
 	exited bool        // its id may stand for another process soon
@@ -45,6 +48,7 @@ func start(cmd *exec.Cmd) (*process, error) {
 	}
 	return &process{
 		cmd:    cmd,
+		floor:  ownPeak(),
 		stdout: &output{file: outR},
 		stderr: &output{file: errR},
 		done:   make(chan struct{}),
@@ -54,7 +58,7 @@ func start(cmd *exec.Cmd) (*process, error) {
 // reap waits until the process has exited, kills what it left behind in its
 // group, and takes its status. The group is killed while the leader is a
 // zombie: its id can't have been given to anybody else.
-func (p *process) reap() (cpu time.Duration) {
+func (p *process) reap() (used Usage) {
 	pid := p.cmd.Process.Pid
 	for unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
 	}
@@ -68,7 +72,7 @@ func (p *process) reap() (cpu time.Duration) {
 
 	p.cmd.Wait() // the status is in ProcessState; a failure of the script's is no error of ours
 	if state := p.cmd.ProcessState; state != nil {
-		cpu = state.UserTime() + state.SystemTime()
+		used = Usage{CPU: state.UserTime() + state.SystemTime(), PeakMemory: p.peak()}
 	}
 	close(p.done)
 	p.stdout.exited()
@@ -78,7 +82,7 @@ func (p *process) reap() (cpu time.Duration) {
 	if p.cause != nil {
 		p.stdout.close()
 	}
-	return cpu
+	return used
 }
 
 // abort kills the process with its group and gives its output up: reading ends.

@@ -40,7 +40,7 @@ func New(cfg Config, obs Observer) *Runner {
 		cfg:      cfg,
 		observer: obs,
 		path:     path,
-		slots:    newSlots(cfg.Workers),
+		slots:    newSlots(cfg.Workers, func(more int) { obs.Waiting(more) }),
 		live:     make(map[*execution]struct{}),
 	}
 }
@@ -48,14 +48,19 @@ func New(cfg Config, obs Observer) *Runner {
 // Processes is how many processes there are right now.
 func (r *Runner) Processes() int { return int(r.processes.Load()) }
 
+// Workers is how many processes there may be at once.
+func (r *Runner) Workers() int { return r.cfg.Workers }
+
 // Run runs call's script and returns when the head of its output was read; see
 // Answer for what the caller must do with the rest. The process is killed when
 // ctx ends before the output has. An error is a *protocol.Error.
 func (r *Runner) Run(ctx context.Context, call *Call) (*Answer, error) {
 	began := time.Now()
-	x, fail := r.begin(ctx, call, began)
+	reached := call.reached(began)
+	x, fail := r.begin(ctx, call, began, reached)
 	if fail != nil {
-		r.observer.Done(fail.result, time.Since(began))
+		r.observer.Done(fail.result, time.Since(began), call.ID)
+		reached(StageOver)
 		return nil, fail.err
 	}
 	answer, fail := x.answer(call.Request.Method)
@@ -71,7 +76,7 @@ func (r *Runner) Run(ctx context.Context, call *Call) (*Answer, error) {
 
 // begin does what must be done up to the start of the process. What can be
 // refused without the body is refused first.
-func (r *Runner) begin(ctx context.Context, call *Call, began time.Time) (*execution, *failure) {
+func (r *Runner) begin(ctx context.Context, call *Call, began time.Time, reached func(Stage)) (*execution, *failure) {
 	program, err := r.program(call.Filename)
 	if err != nil {
 		return nil, &failure{ResultUnavailable, protocol.Fail(503, err)}
@@ -85,11 +90,14 @@ func (r *Runner) begin(ctx context.Context, call *Call, began time.Time) (*execu
 		return nil, requestFailure(err)
 	}
 	defer in.Close()
+	reached(StageRead)
 	stop := func() {}
 	if call.Attend != nil {
 		ctx, stop = call.Attend(ctx)
 	}
-	if err := r.slots.take(ctx, r.cfg.Timeout); err != nil {
+	err = r.slots.take(ctx, r.cfg.Timeout)
+	reached(StageAdmitted)
+	if err != nil {
 		stop()
 		return nil, r.noSlot(err)
 	}
@@ -99,7 +107,8 @@ func (r *Runner) begin(ctx context.Context, call *Call, began time.Time) (*execu
 		r.slots.give()
 		return nil, fail
 	}
-	x.began, x.unattend = began, stop
+	reached(StageStarted)
+	x.began, x.unattend, x.reached = began, stop, reached
 	stderr := call.Stderr
 	if stderr == nil {
 		stderr = func(string) {}
@@ -110,6 +119,15 @@ func (r *Runner) begin(ctx context.Context, call *Call, began time.Time) (*execu
 		x.abort(errClosed)
 	}
 	return x, nil
+}
+
+// reached tells call.Reached of stages, by the time since began.
+func (call *Call) reached(began time.Time) func(Stage) {
+	if call.Reached == nil {
+		return func(Stage) {}
+	}
+	tell := call.Reached
+	return func(s Stage) { tell(s, time.Since(began)) }
 }
 
 // requestFailure is the failure of a request that could not be taken in: the
@@ -167,9 +185,9 @@ func (r *Runner) forget(x *execution) {
 }
 
 // exited takes the slot of a process that was reaped back.
-func (r *Runner) exited(cpu time.Duration) {
+func (r *Runner) exited(used Usage) {
 	r.processes.Add(-1)
-	r.observer.Exited(cpu)
+	r.observer.Exited(used)
 	r.slots.give()
 }
 

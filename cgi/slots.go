@@ -17,6 +17,8 @@ var (
 // slots bound how many processes there are at once. Who finds none free waits
 // in line: first come, first served. Its methods may be called concurrently.
 type slots struct {
+	waiting func(more int) // told of everyone who comes to wait, and leaves
+
 	mu     sync.Mutex
 	free   int
 	room   int       // how many may wait
@@ -24,7 +26,9 @@ type slots struct {
 	closed bool
 }
 
-func newSlots(n int) *slots { return &slots{free: n, room: 4 * n} }
+func newSlots(n int, waiting func(more int)) *slots {
+	return &slots{free: n, room: 4 * n, waiting: waiting}
+}
 
 // take waits for a slot, at most for the given time and until ctx ends. It
 // returns nil with the slot, else errQueueFull, errWaitOver, errClosed or the
@@ -47,6 +51,8 @@ func (s *slots) take(ctx context.Context, wait time.Duration) error {
 	place := s.line.PushBack(turn)
 	s.mu.Unlock()
 
+	s.waiting(1)
+	defer s.waiting(-1)
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {

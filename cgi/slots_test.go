@@ -11,7 +11,7 @@ import (
 
 func TestSlotsInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newSlots(1)
+		s := newSlots(1, func(int) {})
 		if err := s.take(t.Context(), time.Second); err != nil {
 			t.Fatal(err)
 		}
@@ -42,7 +42,7 @@ func TestSlotsInOrder(t *testing.T) {
 
 func TestSlotsGiveUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newSlots(1)
+		s := newSlots(1, func(int) {})
 		if err := s.take(t.Context(), time.Second); err != nil {
 			t.Fatal(err)
 		}
@@ -68,7 +68,7 @@ func TestSlotsGiveUp(t *testing.T) {
 
 // A slot that comes at the very moment its taker gives up is not lost.
 func TestSlotsLateTurn(t *testing.T) {
-	s := newSlots(1)
+	s := newSlots(1, func(int) {})
 	turn := make(chan error, 1)
 	place := s.line.PushBack(turn)
 	s.free = 0
@@ -81,7 +81,7 @@ func TestSlotsLateTurn(t *testing.T) {
 
 func TestSlotsClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newSlots(1)
+		s := newSlots(1, func(int) {})
 		if err := s.take(t.Context(), time.Second); err != nil {
 			t.Fatal(err)
 		}

@@ -67,7 +67,7 @@ func (r *Runner) program(filename string) (string, error) {
 // start starts the process. The words of its command line never come from the
 // request (RFC 3875, section 4.4, lets a server do without; see CVE-2012-1823).
 func (r *Runner) start(call *Call, program string, env []string, in *input) (*execution, *failure) {
-	x := &execution{runner: r, filename: call.Filename, parts: executionParts}
+	x := &execution{runner: r, id: call.ID, filename: call.Filename, parts: executionParts}
 	if !r.enter() {
 		return nil, r.noSlot(errClosed)
 	}

@@ -19,6 +19,8 @@ const maxLogged = 8 << 10
 func appendJSON(b []byte, site string, x *protocol.Exchange) []byte {
 	b = append(b, `{"time":"`...)
 	b = appendMillis(b, x.Start)
+	b = append(b, `","id":"`...)
+	b = x.ID.AppendTo(b)
 	b = append(b, `","site":`...)
 	b = appendQuoted(b, site)
 	b = append(b, `,"remote":"`...)
@@ -60,10 +62,13 @@ func appendJSON(b []byte, site string, x *protocol.Exchange) []byte {
 	return append(b, "}\n"...)
 }
 
-// appendJSONStderr appends what a script wrote to its standard error.
-func appendJSONStderr(b []byte, at time.Time, site, script, line string) []byte {
+// appendJSONStderr appends what a script wrote to its standard error, answering
+// the request with that id.
+func appendJSONStderr(b []byte, at time.Time, id protocol.ID, site, script, line string) []byte {
 	b = append(b, `{"time":"`...)
 	b = appendMillis(b, at)
+	b = append(b, `","id":"`...)
+	b = id.AppendTo(b)
 	b = append(b, `","site":`...)
 	b = appendQuoted(b, site)
 	b = append(b, `,"script":`...)
@@ -76,13 +81,20 @@ func appendJSONStderr(b []byte, at time.Time, site, script, line string) []byte 
 // appendCombined appends the line for an exchange in the format "combined",
 // which is that of the Apache HTTP server, escaped as it does. Only a space in
 // the user is escaped as well, as the line could not be taken apart otherwise.
-func appendCombined(b []byte, x *protocol.Exchange) []byte {
+// With withID the request's id takes the place of the identity, which nobody
+// tells (RFC 1413) and which is "-" otherwise.
+func appendCombined(b []byte, x *protocol.Exchange, withID bool) []byte {
 	if x.Req.Remote.IsValid() {
 		b = appendRemote(b, x)
 	} else {
 		b = append(b, '-')
 	}
-	b = append(b, " - "...)
+	if withID {
+		b = x.ID.AppendTo(append(b, ' '))
+		b = append(b, ' ')
+	} else {
+		b = append(b, " - "...)
+	}
 	b = appendOrDash(b, capped(x.Req.User), ' ')
 	b = append(b, ' ')
 	b = appendCombinedTime(b, x.Start)
@@ -123,11 +135,13 @@ func appendRequestLine(b []byte, x *protocol.Exchange) []byte {
 // appendCombinedStderr appends what a script wrote to its standard error: there
 // is no such line in the combined format, so it begins with the time instead of
 // an address.
-func appendCombinedStderr(b []byte, at time.Time, script, line string) []byte {
+func appendCombinedStderr(b []byte, at time.Time, id protocol.ID, script, line string) []byte {
 	b = appendCombinedTime(b, at)
 	b = append(b, ` script "`...)
 	b = appendSlashed(b, script, 0)
-	b = append(b, `" stderr "`...)
+	b = append(b, `" id `...)
+	b = id.AppendTo(b)
+	b = append(b, ` stderr "`...)
 	b = appendSlashed(b, capped(line), 0)
 	return append(b, "\"\n"...)
 }

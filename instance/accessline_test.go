@@ -15,6 +15,7 @@ import (
 // sample is an exchange with all that a line may show, and some that it may not.
 func sample() *protocol.Exchange {
 	return &protocol.Exchange{
+		ID: 0x00f1e2d3c4b5a697,
 		Req: protocol.Request{
 			Method: "GET", Target: "/a/b%20c?d=e", Path: "/a/b c", Query: "d=e", Host: "app.example.org:8082", Minor: 1, Version: "1.1",
 			Header: protocol.Header{
@@ -61,7 +62,7 @@ func TestLines(t *testing.T) {
 	}{
 		{
 			"passed", sample(),
-			`{"time":"2000-10-10T20:55:36.042Z","site":"app","remote":"192.0.2.7","port":51234,"user":"alice","method":"GET","target":"/a/b%20c?d=e","version":"1.1","host":"app.example.org:8082","status":200,"bytes":2326,"received":17,"duration":0.001234,"referer":"https://example.org/start","user_agent":"Mozilla/5.0 (X11)"}`,
+			`{"time":"2000-10-10T20:55:36.042Z","id":"00f1e2d3c4b5a697","site":"app","remote":"192.0.2.7","port":51234,"user":"alice","method":"GET","target":"/a/b%20c?d=e","version":"1.1","host":"app.example.org:8082","status":200,"bytes":2326,"received":17,"duration":0.001234,"referer":"https://example.org/start","user_agent":"Mozilla/5.0 (X11)"}`,
 			`192.0.2.7 - alice [10/Oct/2000:13:55:36 -0700] "GET /a/b%20c?d=e HTTP/1.1" 200 2326 "https://example.org/start" "Mozilla/5.0 (X11)"`,
 		},
 		{
@@ -71,17 +72,17 @@ func TestLines(t *testing.T) {
 				x.Req.Method, x.Took, x.Kept = "POST", 75*time.Second, []byte("a=\"b\"\n\xff")
 				x.Req.Header = nil
 			}),
-			`{"time":"2000-10-10T20:55:36.042Z","site":"app","remote":"192.0.2.7","port":51234,"method":"POST","target":"/a/b%20c?d=e","version":"1.0","host":"app.example.org:8082","status":404,"bytes":2326,"received":17,"duration":75.000000,"referer":"","user_agent":"","error":"open a/b c: no such file\nor so","body":"a=\"b\"\n\ufffd"}`,
+			`{"time":"2000-10-10T20:55:36.042Z","id":"00f1e2d3c4b5a697","site":"app","remote":"192.0.2.7","port":51234,"method":"POST","target":"/a/b%20c?d=e","version":"1.0","host":"app.example.org:8082","status":404,"bytes":2326,"received":17,"duration":75.000000,"referer":"","user_agent":"","error":"open a/b c: no such file\nor so","body":"a=\"b\"\n\ufffd"}`,
 			`192.0.2.7 - - [10/Oct/2000:13:55:36 -0700] "POST /a/b%20c?d=e HTTP/1.0" 404 2326 "-" "-"`,
 		},
 		{
 			"malformed", malformed(),
-			`{"time":"2000-10-10T20:55:36.042Z","site":"app","remote":"2001:db8::1","port":9,"method":"","target":"","version":"","host":"","status":400,"bytes":150,"received":0,"duration":0.000000,"referer":"","user_agent":"","error":"malformed request line"}`,
+			`{"time":"2000-10-10T20:55:36.042Z","id":"0000000000000000","site":"app","remote":"2001:db8::1","port":9,"method":"","target":"","version":"","host":"","status":400,"bytes":150,"received":0,"duration":0.000000,"referer":"","user_agent":"","error":"malformed request line"}`,
 			`2001:db8::1 - - [10/Oct/2000:13:55:36 -0700] "-" 400 150 "-" "-"`,
 		},
 		{
 			"nothing at all", &protocol.Exchange{},
-			`{"time":"0001-01-01T00:00:00.000Z","site":"app","remote":"","port":0,"method":"","target":"","version":"","host":"","status":200,"bytes":0,"received":0,"duration":0.000000,"referer":"","user_agent":""}`,
+			`{"time":"0001-01-01T00:00:00.000Z","id":"0000000000000000","site":"app","remote":"","port":0,"method":"","target":"","version":"","host":"","status":200,"bytes":0,"received":0,"duration":0.000000,"referer":"","user_agent":""}`,
 			`- - - [01/Jan/0001:00:00:00 +0000] "-" 200 - "-" "-"`,
 		},
 		{
@@ -92,7 +93,7 @@ func TestLines(t *testing.T) {
 				x.Req.Header = protocol.Header{{Name: "Referer", Value: "https://user:hunter2@host?x@y"}}
 				x.Res.Status = 0
 			}),
-			`{"time":"2000-10-10T20:55:36.042Z","site":"app","remote":"192.0.2.7","port":51234,"user":"alice","method":"GET","target":"http://***@host/a@b","version":"1.1","host":"***@host","status":200,"bytes":2326,"received":17,"duration":0.001234,"referer":"https://***@host?x@y","user_agent":""}`,
+			`{"time":"2000-10-10T20:55:36.042Z","id":"00f1e2d3c4b5a697","site":"app","remote":"192.0.2.7","port":51234,"user":"alice","method":"GET","target":"http://***@host/a@b","version":"1.1","host":"***@host","status":200,"bytes":2326,"received":17,"duration":0.001234,"referer":"https://***@host?x@y","user_agent":""}`,
 			`192.0.2.7 - alice [10/Oct/2000:13:55:36 -0700] "GET http://***@host/a@b HTTP/1.1" 200 2326 "https://***@host?x@y" "-"`,
 		},
 		{
@@ -102,7 +103,7 @@ func TestLines(t *testing.T) {
 				x.Req.Target = "/\x00\x1b[31m\x7f\x85\u009b\u00a0ü\u2028\xff"
 				x.Req.Header = protocol.Header{{Name: "User-Agent", Value: "a\tb\rc\nd\be\vf"}}
 			}),
-			`{"time":"2000-10-10T20:55:36.042Z","site":"app","remote":"192.0.2.7","port":51234,"user":"al \"ice\\","method":"GET","target":"/\u0000\u001b[31m\u007f\ufffd\u009b` + "\u00a0ü\u2028" + `\ufffd","version":"1.1","host":"app.example.org:8082","status":200,"bytes":2326,"received":17,"duration":0.001234,"referer":"","user_agent":"a\tb\rc\nd\u0008e\u000bf"}`,
+			`{"time":"2000-10-10T20:55:36.042Z","id":"00f1e2d3c4b5a697","site":"app","remote":"192.0.2.7","port":51234,"user":"al \"ice\\","method":"GET","target":"/\u0000\u001b[31m\u007f\ufffd\u009b` + "\u00a0ü\u2028" + `\ufffd","version":"1.1","host":"app.example.org:8082","status":200,"bytes":2326,"received":17,"duration":0.001234,"referer":"","user_agent":"a\tb\rc\nd\u0008e\u000bf"}`,
 			`192.0.2.7 - al\x20\"ice\\ [10/Oct/2000:13:55:36 -0700] "GET /\x00\x1b[31m\x7f\x85\xc2\x9b\xc2\xa0\xc3\xbc\xe2\x80\xa8\xff HTTP/1.1" 200 2326 "-" "a\tb\rc\nd\be\vf"`,
 		},
 	} {
@@ -110,8 +111,12 @@ func TestLines(t *testing.T) {
 			if got := string(appendJSON(nil, "app", c.x)); got != c.json+"\n" {
 				t.Errorf("json:\n%swant:\n%s", got, c.json)
 			}
-			if got := string(appendCombined(nil, c.x)); got != c.combined+"\n" {
+			if got := string(appendCombined(nil, c.x, false)); got != c.combined+"\n" {
 				t.Errorf("combined:\n%swant:\n%s", got, c.combined)
+			}
+			want := strings.Replace(c.combined, " - ", " "+c.x.ID.String()+" ", 1)
+			if got := string(appendCombined(nil, c.x, true)); got != want+"\n" {
+				t.Errorf("combined, with the id:\n%swant:\n%s", got, want)
 			}
 		})
 	}
@@ -120,12 +125,12 @@ func TestLines(t *testing.T) {
 func TestStderrLines(t *testing.T) {
 	at := sample().Start
 	line := "PHP Warning:  \"x\"\x1b in " + strings.Repeat("a", maxLogged)
-	want := `{"time":"2000-10-10T20:55:36.042Z","site":"app","script":".php","stderr":"PHP Warning:  \"x\"\u001b in aaa`
-	if got := string(appendJSONStderr(nil, at, "app", ".php", line)); !strings.HasPrefix(got, want) || !strings.HasSuffix(got, "aaa...\"}\n") {
+	want := `{"time":"2000-10-10T20:55:36.042Z","id":"00f1e2d3c4b5a697","site":"app","script":".php","stderr":"PHP Warning:  \"x\"\u001b in aaa`
+	if got := string(appendJSONStderr(nil, at, sample().ID, "app", ".php", line)); !strings.HasPrefix(got, want) || !strings.HasSuffix(got, "aaa...\"}\n") {
 		t.Errorf("json:\n%s", got)
 	}
-	want = `[10/Oct/2000:13:55:36 -0700] script ".php" stderr "PHP Warning:  \"x\"\x1b in aaa`
-	if got := string(appendCombinedStderr(nil, at, ".php", line)); !strings.HasPrefix(got, want) || !strings.HasSuffix(got, "aaa...\"\n") {
+	want = `[10/Oct/2000:13:55:36 -0700] script ".php" id 00f1e2d3c4b5a697 stderr "PHP Warning:  \"x\"\x1b in aaa`
+	if got := string(appendCombinedStderr(nil, at, sample().ID, ".php", line)); !strings.HasPrefix(got, want) || !strings.HasSuffix(got, "aaa...\"\n") {
 		t.Errorf("combined:\n%s", got)
 	}
 }
@@ -160,7 +165,7 @@ func TestLoggedURI(t *testing.T) {
 // No secret is in a line, whatever the exchange holds.
 func TestLinesHoldNoSecret(t *testing.T) {
 	x := sample() // its Authorization, Cookie and kept body say hunter2
-	for _, line := range []string{string(appendJSON(nil, "app", x)), string(appendCombined(nil, x))} {
+	for _, line := range []string{string(appendJSON(nil, "app", x)), string(appendCombined(nil, x, true))} {
 		if strings.Contains(line, "hunter2") {
 			t.Errorf("a secret is in %s", line)
 		}
@@ -179,7 +184,7 @@ func FuzzLines(f *testing.F) {
 				Method: method, Target: target, Host: host, User: user, Minor: 1, Version: "1.1", Remote: netip.MustParseAddrPort("[fe80::1%a\"b]:80"),
 				Header: protocol.Header{{Name: "Referer", Value: referer}, {Name: "User-Agent", Value: agent}},
 			},
-			Res: protocol.Response{Status: status}, Start: time.UnixMilli(sent & (1<<40 - 1)), Took: time.Duration(took), Sent: sent, Kept: kept,
+			Res: protocol.Response{Status: status}, ID: protocol.ID(took), Start: time.UnixMilli(sent & (1<<40 - 1)), Took: time.Duration(took), Sent: sent, Kept: kept,
 		}
 		if cause != "" {
 			x.Err = errors.New(cause)
@@ -188,6 +193,7 @@ func FuzzLines(f *testing.F) {
 		checkOneLine(t, line)
 		var got struct {
 			Time                                          time.Time
+			ID                                            string
 			Site, Method, Target, Host, User, Error, Body string
 			Referer                                       string
 			UserAgent                                     string `json:"user_agent"`
@@ -212,18 +218,18 @@ func FuzzLines(f *testing.F) {
 				t.Errorf("%s is %q, want %q", s.field, s.got, want)
 			}
 		}
-		if !got.Time.Equal(x.Start) || got.Status != statusOf(x) || got.Bytes != sent {
+		if !got.Time.Equal(x.Start) || got.ID != x.ID.String() || got.Status != statusOf(x) || got.Bytes != sent {
 			t.Errorf("time, status or bytes are wrong: %s", line)
 		}
-		combined := appendCombined(nil, x)
+		combined := appendCombined(nil, x, took > 0)
 		checkOneLine(t, combined)
 		for _, c := range combined[:len(combined)-1] {
 			if c < ' ' || c >= 0x7f {
 				t.Fatalf("byte %#x in %q", c, combined)
 			}
 		}
-		checkOneLine(t, appendJSONStderr(nil, x.Start, host, method, target))
-		checkOneLine(t, appendCombinedStderr(nil, x.Start, method, target))
+		checkOneLine(t, appendJSONStderr(nil, x.Start, x.ID, host, method, target))
+		checkOneLine(t, appendCombinedStderr(nil, x.Start, x.ID, method, target))
 	})
 }
 
@@ -244,7 +250,7 @@ func TestLinesDoNotAllocate(t *testing.T) {
 	if n := testing.AllocsPerRun(100, func() { buf = appendJSON(buf[:0], "app", x) }); n != 0 {
 		t.Errorf("a JSON line costs %v allocations", n)
 	}
-	if n := testing.AllocsPerRun(100, func() { buf = appendCombined(buf[:0], x) }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { buf = appendCombined(buf[:0], x, true) }); n != 0 {
 		t.Errorf("a combined line costs %v allocations", n)
 	}
 }
@@ -263,6 +269,6 @@ func BenchmarkAppendCombined(b *testing.B) {
 	buf := make([]byte, 0, 4096)
 	b.ReportAllocs()
 	for b.Loop() {
-		buf = appendCombined(buf[:0], x)
+		buf = appendCombined(buf[:0], x, true)
 	}
 }

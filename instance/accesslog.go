@@ -1,27 +1,12 @@
 package instance
 
 import (
-	"bytes"
 	"errors"
-	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
-	"sync"
-	"syscall"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"sited/protocol"
-)
-
-const (
-	logDelay  = time.Second // a line is written at most that long after its exchange
-	logBuffer = 64 << 10    // bytes: a buffer that is longer is written at once
-	logBound  = 4 << 20     // bytes buffered at most, while a write takes its time
-
-	logPatience = 10 * time.Second
 )
 
 // accessLog is where a site's requests are logged: passed for answers below
@@ -33,24 +18,27 @@ const (
 type accessLog struct {
 	site     string
 	combined bool
+	withID   bool // lines in the combined format have the request's id
 	log      *slog.Logger
 	passed   *logFile // nil: off; may be the same as failed
 	failed   *logFile
+	archive  *Archive // of what was rotated
 }
 
 // newAccessLog makes the folders of the log files and opens them. Lines that are
-// dropped are counted by lost.
-func newAccessLog(spec Logs, site string, log *slog.Logger, lost prometheus.Counter) *accessLog {
-	l := &accessLog{site: site, combined: spec.Format == "combined", log: log}
+// dropped are counted by lost; what is rotated is given to archive.
+func newAccessLog(spec Logs, site string, log *slog.Logger, lost lostCounter, archive *Archive) *accessLog {
+	archive.use()
+	l := &accessLog{site: site, combined: spec.Format == "combined", log: log, archive: archive}
 	if spec.Passed != "" {
-		l.passed = newLogFile(spec.Passed, log, lost)
+		l.passed = newLogFile(spec.Passed, spec.rotation(), log, lost, archive)
 	}
 	switch {
 	case spec.Failed == "":
 	case filepath.Clean(spec.Failed) == filepath.Clean(spec.Passed):
 		l.failed = l.passed
 	default:
-		l.failed = newLogFile(spec.Failed, log, lost)
+		l.failed = newLogFile(spec.Failed, spec.rotation(), log, lost, archive)
 	}
 	return l
 }
@@ -66,7 +54,7 @@ func (l *accessLog) write(x *protocol.Exchange) {
 	}
 	line := logLines.Get().(*[]byte)
 	if l.combined {
-		*line = appendCombined((*line)[:0], x)
+		*line = appendCombined((*line)[:0], x, l.withID)
 	} else {
 		*line = appendJSON((*line)[:0], l.site, x)
 	}
@@ -74,18 +62,19 @@ func (l *accessLog) write(x *protocol.Exchange) {
 	logLines.Put(line)
 }
 
-// stderr logs a line that a script wrote to its standard error. A site without
-// a log of failures has it in the process's log. It may be called concurrently.
-func (l *accessLog) stderr(script, line string) {
+// stderr logs a line that a script wrote to its standard error, answering the
+// request with that id. A site without a log of failures has it in the process's
+// log. It may be called concurrently.
+func (l *accessLog) stderr(id protocol.ID, script, line string) {
 	if l.failed == nil {
-		l.log.Warn("script wrote to standard error", "script", script, "stderr", capped(line))
+		l.log.Warn("script wrote to standard error", "id", id, "script", script, "stderr", capped(line))
 		return
 	}
 	b := logLines.Get().(*[]byte)
 	if l.combined {
-		*b = appendCombinedStderr((*b)[:0], time.Now(), script, line)
+		*b = appendCombinedStderr((*b)[:0], time.Now(), id, script, line)
 	} else {
-		*b = appendJSONStderr((*b)[:0], time.Now(), l.site, script, line)
+		*b = appendJSONStderr((*b)[:0], time.Now(), id, l.site, script, line)
 	}
 	l.failed.append(*b)
 	logLines.Put(b)
@@ -121,197 +110,6 @@ func (l *accessLog) close() error {
 	for _, f := range l.files() {
 		errs = append(errs, f.close())
 	}
+	l.archive.release()
 	return errors.Join(errs...)
-}
-
-// logFile is one file with its buffer. Who logs never waits for the disk: lines
-// are put into the buffer, and the timer's goroutine writes it.
-type logFile struct {
-	path     string
-	log      *slog.Logger
-	counter  prometheus.Counter // of lost lines
-	patience time.Duration      // for one write, where the kernel knows such a thing: a FIFO whose reader has stopped
-
-	mu      sync.Mutex  // held for moments, never while the file is touched
-	buf     *[]byte     // whole lines; nil: none. While there are some, timer is set
-	urgent  bool        // timer was set to fire at once
-	dropped int         // lines that found buf full
-	closed  bool        // no more lines are taken
-	timer   *time.Timer // calls flush
-
-	disk  sync.Mutex // held while the file is touched; taken before mu
-	file  *os.File   // nil: not open
-	torn  bool       // the last write ended within a line
-	fails bool       // writing fails, which was said
-	lost  int        // lines lost since then
-}
-
-// logLines are for putting a line together, logBuffers for collecting lines. They
-// hold nothing between uses, and an idle site holds none of them.
-var (
-	logLines   = sync.Pool{New: func() any { return new([]byte) }}
-	logBuffers = sync.Pool{New: func() any { return new([]byte) }}
-)
-
-func newLogFile(path string, log *slog.Logger, lost prometheus.Counter) *logFile {
-	f := &logFile{path: path, log: log, counter: lost, patience: logPatience}
-	f.timer = time.AfterFunc(logDelay, f.flush)
-	f.timer.Stop()
-	f.disk.Lock()
-	defer f.disk.Unlock()
-	file, err := openLog(path)
-	f.file = file
-	f.say(0, err)
-	return f
-}
-
-// openLog makes the folder and opens the file for appending. A FIFO that nobody
-// reads is an error, it does not block.
-func openLog(path string) (*os.File, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return nil, err
-	}
-	return os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE|syscall.O_NONBLOCK, 0o640)
-}
-
-// append takes over the bytes of line, which ends in a newline.
-func (f *logFile) append(line []byte) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.closed {
-		f.counter.Inc()
-		return
-	}
-	if f.buf == nil {
-		f.buf = logBuffers.Get().(*[]byte)
-		f.timer.Reset(logDelay)
-	} else if len(*f.buf)+len(line) > logBound {
-		f.dropped++
-		return
-	}
-	*f.buf = append(*f.buf, line...)
-	if len(*f.buf) >= logBuffer && !f.urgent {
-		f.urgent = true
-		f.timer.Reset(0)
-	}
-}
-
-// flush writes what is buffered.
-func (f *logFile) flush() {
-	f.disk.Lock()
-	defer f.disk.Unlock()
-	f.drain()
-}
-
-// drain is flush for who holds f.disk.
-func (f *logFile) drain() {
-	f.mu.Lock()
-	buf, lost := f.buf, f.dropped
-	f.buf, f.dropped, f.urgent = nil, 0, false
-	f.mu.Unlock()
-	if buf == nil {
-		return
-	}
-	n, err := f.put(*buf)
-	if err == nil && lost > 0 {
-		err = errors.New("the disk takes too long")
-	}
-	f.say(lost+n, err)
-	if cap(*buf) <= 4*logBuffer {
-		*buf = (*buf)[:0]
-		logBuffers.Put(buf)
-	}
-}
-
-// put appends whole lines to the file, which it opens if need be, and returns
-// how many of them were lost.
-func (f *logFile) put(lines []byte) (lost int, err error) {
-	if f.file == nil {
-		if f.file, err = openLog(f.path); err != nil {
-			return countLines(lines), err
-		}
-	}
-	f.file.SetWriteDeadline(time.Now().Add(f.patience)) // an error for regular files
-	if f.torn {
-		if _, err := f.file.WriteString("\n"); err != nil {
-			return countLines(lines), err
-		}
-		f.torn = false
-	}
-	n, err := f.file.Write(lines)
-	if err == nil {
-		return 0, nil
-	}
-	f.torn = n > 0 && lines[n-1] != '\n'
-	return countLines(lines[n:]), err
-}
-
-func countLines(b []byte) int { return bytes.Count(b, []byte{'\n'}) }
-
-// say counts the lost lines and tells the process's log when trouble begins and
-// when it is over.
-func (f *logFile) say(lost int, err error) {
-	f.lost += lost
-	f.counter.Add(float64(lost))
-	switch {
-	case err != nil && !f.fails:
-		f.fails = true
-		f.log.Error("access log can't be written; the site goes on and the lines are dropped", "path", f.path, "error", err,
-			"remedy", "make room on the disk, or let sited write to the folder and the file; sited tries again by itself")
-	case err == nil && f.fails:
-		f.log.Info("access log is written again", "path", f.path, "lines_lost", f.lost)
-		f.fails, f.lost = false, 0
-	}
-}
-
-func (f *logFile) reopen() error {
-	f.disk.Lock()
-	defer f.disk.Unlock()
-	if f.isClosed() {
-		return nil
-	}
-	f.drain()
-	file, err := openLog(f.path)
-	if err != nil {
-		return fmt.Errorf("log file can't be opened anew, the old one stays in use: %w", err)
-	}
-	if f.file == nil {
-		f.say(0, nil)
-	} else {
-		f.torn = f.torn && sameFile(f.file, file)
-		err = f.file.Close()
-	}
-	f.file = file
-	return err
-}
-
-func (f *logFile) isClosed() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.closed
-}
-
-func sameFile(a, b *os.File) bool {
-	infoA, errA := a.Stat()
-	infoB, errB := b.Stat()
-	return errA == nil && errB == nil && os.SameFile(infoA, infoB)
-}
-
-func (f *logFile) close() error {
-	f.mu.Lock()
-	f.closed = true
-	f.timer.Stop()
-	f.mu.Unlock()
-	f.disk.Lock()
-	defer f.disk.Unlock()
-	f.drain()
-	var err error
-	if f.lost > 0 {
-		err = fmt.Errorf("log file %s: %d lines are lost", f.path, f.lost)
-	}
-	if f.file != nil {
-		err = errors.Join(err, f.file.Close())
-		f.file = nil
-	}
-	return err
 }

@@ -75,11 +75,11 @@ func TestAccessLogSortsByStatus(t *testing.T) {
 	dir := t.TempDir()
 	passed, failed := filepath.Join(dir, "a/b/passed.log"), filepath.Join(dir, "c/failed.log")
 	var said syncBuffer
-	l := newAccessLog(Logs{Passed: passed, Failed: failed, Format: "json"}, "app", slog.New(slog.NewTextHandler(&said, nil)), newLost())
+	l := newAccessLog(Logs{Passed: passed, Failed: failed, Format: "json"}, "app", slog.New(slog.NewTextHandler(&said, nil)), newLost(), new(Archive))
 	for _, status := range []int{0, 200, 399, 400, 404, 599} {
 		l.write(exchangeFor(fmt.Sprint("/", status), status))
 	}
-	l.stderr(".php", "PHP Warning:  oh")
+	l.stderr(7, ".php", "PHP Warning:  oh")
 	if err := l.close(); err != nil {
 		t.Fatal(err)
 	}
@@ -109,26 +109,26 @@ func TestAccessLogSortsByStatus(t *testing.T) {
 
 func TestAccessLogCombined(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "access.log")
-	l := newAccessLog(Logs{Passed: path, Failed: filepath.Dir(path) + "/./access.log", Format: "combined"}, "app", slog.New(slog.DiscardHandler), newLost())
+	l := newAccessLog(Logs{Passed: path, Failed: filepath.Dir(path) + "/./access.log", Format: "combined"}, "app", slog.New(slog.DiscardHandler), newLost(), new(Archive))
 	l.write(exchangeFor("/ok", 200))
 	l.write(exchangeFor("/missing", 404))
-	l.stderr(".php", "oh")
+	l.stderr(7, ".php", "oh")
 	if err := l.close(); err != nil {
 		t.Fatal(err)
 	}
 	lines := strings.Split(readLog(t, path), "\n")
 	if len(lines) != 4 || !strings.Contains(lines[0], `"GET /ok HTTP/1.1" 200 `) ||
-		!strings.Contains(lines[1], `"GET /missing HTTP/1.1" 404 `) || !strings.HasSuffix(lines[2], `script ".php" stderr "oh"`) {
+		!strings.Contains(lines[1], `"GET /missing HTTP/1.1" 404 `) || !strings.HasSuffix(lines[2], `script ".php" id 0000000000000007 stderr "oh"`) {
 		t.Errorf("got %q", lines)
 	}
 }
 
 func TestAccessLogTurnedOff(t *testing.T) {
 	var said syncBuffer
-	l := newAccessLog(Logs{Format: "json"}, "app", slog.New(slog.NewTextHandler(&said, nil)), newLost())
+	l := newAccessLog(Logs{Format: "json"}, "app", slog.New(slog.NewTextHandler(&said, nil)), newLost(), new(Archive))
 	l.write(exchangeFor("/", 200))
 	l.write(exchangeFor("/", 500))
-	l.stderr(".php", "oh")
+	l.stderr(7, ".php", "oh")
 	if s := said.String(); strings.Count(s, "\n") != 1 || !strings.Contains(s, "script=.php stderr=oh") {
 		t.Errorf("said %q", s)
 	}
@@ -140,7 +140,7 @@ func TestAccessLogTurnedOff(t *testing.T) {
 func TestAccessLogDelay(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "access.log")
 	synctest.Test(t, func(t *testing.T) {
-		l := newAccessLog(Logs{Passed: path, Format: "json"}, "app", slog.New(slog.DiscardHandler), newLost())
+		l := newAccessLog(Logs{Passed: path, Format: "json"}, "app", slog.New(slog.DiscardHandler), newLost(), new(Archive))
 		defer l.close()
 		for round := 1; round <= 3; round++ { // the timer is armed again each time
 			l.write(exchangeFor("/a", 200))
@@ -164,7 +164,7 @@ func TestAccessLogDelay(t *testing.T) {
 func TestAccessLogBigBufferIsWrittenAtOnce(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "access.log")
 	synctest.Test(t, func(t *testing.T) {
-		l := newAccessLog(Logs{Passed: path, Format: "json"}, "app", slog.New(slog.DiscardHandler), newLost())
+		l := newAccessLog(Logs{Passed: path, Format: "json"}, "app", slog.New(slog.DiscardHandler), newLost(), new(Archive))
 		defer l.close()
 		x := exchangeFor("/", 200)
 		for size := 0; size < logBuffer; size += len(appendJSON(nil, "app", x)) {
@@ -185,7 +185,7 @@ func TestAccessLogConcurrentlyAndReopened(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "access.log")
 	lost := newLost()
-	l := newAccessLog(Logs{Passed: path, Failed: path, Format: "json"}, "app", slog.New(slog.DiscardHandler), lost)
+	l := newAccessLog(Logs{Passed: path, Failed: path, Format: "json"}, "app", slog.New(slog.DiscardHandler), lost, new(Archive))
 	var wg sync.WaitGroup
 	for w := range writers {
 		wg.Go(func() {
@@ -233,7 +233,7 @@ func TestAccessLogConcurrentlyAndReopened(t *testing.T) {
 
 func TestAccessLogReopenAfterRename(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "access.log")
-	l := newAccessLog(Logs{Passed: path, Format: "json"}, "app", slog.New(slog.DiscardHandler), newLost())
+	l := newAccessLog(Logs{Passed: path, Format: "json"}, "app", slog.New(slog.DiscardHandler), newLost(), new(Archive))
 	l.write(exchangeFor("/before", 200)) // still buffered
 	if err := os.Rename(path, path+".1"); err != nil {
 		t.Fatal(err)
@@ -257,7 +257,7 @@ func TestAccessLogReopenAfterRename(t *testing.T) {
 func TestAccessLogReopenFails(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "logs")
 	path := filepath.Join(dir, "access.log")
-	l := newAccessLog(Logs{Passed: path, Format: "json"}, "app", slog.New(slog.DiscardHandler), newLost())
+	l := newAccessLog(Logs{Passed: path, Format: "json"}, "app", slog.New(slog.DiscardHandler), newLost(), new(Archive))
 	defer l.close()
 	if err := os.Rename(path, path+".1"); err != nil {
 		t.Fatal(err)
@@ -284,7 +284,7 @@ func TestAccessLogCannotBeOpened(t *testing.T) {
 	path := filepath.Join(blocker, "access.log")
 	var said syncBuffer
 	lost := newLost()
-	l := newAccessLog(Logs{Passed: path, Format: "json"}, "app", slog.New(slog.NewTextHandler(&said, nil)), lost)
+	l := newAccessLog(Logs{Passed: path, Format: "json"}, "app", slog.New(slog.NewTextHandler(&said, nil)), lost, new(Archive))
 	for range 3 {
 		l.write(exchangeFor("/lost", 200))
 		l.passed.flush()
@@ -316,7 +316,7 @@ func TestAccessLogDiskFull(t *testing.T) {
 	}
 	var said syncBuffer
 	lost := newLost()
-	l := newAccessLog(Logs{Passed: full, Format: "json"}, "app", slog.New(slog.NewTextHandler(&said, nil)), lost)
+	l := newAccessLog(Logs{Passed: full, Format: "json"}, "app", slog.New(slog.NewTextHandler(&said, nil)), lost, new(Archive))
 	for range 3 {
 		l.write(exchangeFor("/lost", 200))
 		l.write(exchangeFor("/lost", 200))
@@ -349,7 +349,7 @@ func TestAccessLogDiskFull(t *testing.T) {
 }
 
 func TestAccessLogCloseTellsOfLostLines(t *testing.T) {
-	l := newAccessLog(Logs{Passed: "/dev/full", Format: "json"}, "app", slog.New(slog.DiscardHandler), newLost())
+	l := newAccessLog(Logs{Passed: "/dev/full", Format: "json"}, "app", slog.New(slog.DiscardHandler), newLost(), new(Archive))
 	l.write(exchangeFor("/lost", 200))
 	if err := l.close(); err == nil || !strings.Contains(err.Error(), "/dev/full: 1 lines are lost") {
 		t.Errorf("close: %v", err)
@@ -396,7 +396,7 @@ func TestAccessLogFIFOWithoutReader(t *testing.T) {
 		t.Fatal(err)
 	}
 	var said syncBuffer
-	l := newAccessLog(Logs{Passed: path, Format: "json"}, "app", slog.New(slog.NewTextHandler(&said, nil)), newLost())
+	l := newAccessLog(Logs{Passed: path, Format: "json"}, "app", slog.New(slog.NewTextHandler(&said, nil)), newLost(), new(Archive))
 	defer l.close()
 	if s := said.String(); !strings.Contains(s, path) {
 		t.Errorf("said %q", s)
@@ -409,7 +409,7 @@ func TestAccessLogSlowDisk(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "access.log")
 	var said syncBuffer
 	lost := newLost()
-	l := newAccessLog(Logs{Passed: path, Format: "json"}, "app", slog.New(slog.NewTextHandler(&said, nil)), lost)
+	l := newAccessLog(Logs{Passed: path, Format: "json"}, "app", slog.New(slog.NewTextHandler(&said, nil)), lost, new(Archive))
 	l.passed.disk.Lock() // a write that takes its time
 	x := exchangeFor("/", 200)
 	written := 2 * logBound / len(appendJSON(nil, "app", x))
@@ -430,7 +430,7 @@ func TestAccessLogSlowDisk(t *testing.T) {
 }
 
 func BenchmarkAccessLog(b *testing.B) {
-	l := newAccessLog(Logs{Passed: filepath.Join(b.TempDir(), "access.log"), Format: "json"}, "app", slog.New(slog.DiscardHandler), newLost())
+	l := newAccessLog(Logs{Passed: filepath.Join(b.TempDir(), "access.log"), Format: "json"}, "app", slog.New(slog.DiscardHandler), newLost(), new(Archive))
 	defer l.close()
 	x := sample()
 	b.ReportAllocs()

@@ -140,21 +140,21 @@ func TestCredentialsAreNeverLogged(t *testing.T) {
 func TestNewNeedsThePasswordFile(t *testing.T) {
 	spec, _ := testSpec(t)
 	spec.Protect = []Protect{{Glob: "/**"}}
-	if _, err := New(spec, Shared{newRegistry(), NewBudget(DefaultBudget), discard()}); err == nil || !strings.Contains(err.Error(), "without a password file") {
+	if _, err := New(spec, Shared{Metrics: newRegistry(), Files: NewBudget(DefaultBudget), Log: discard()}); err == nil || !strings.Contains(err.Error(), "without a password file") {
 		t.Errorf("no password file: %v", err)
 	}
 	spec.Passwords = spec.Root + "/nothing"
-	if _, err := New(spec, Shared{newRegistry(), NewBudget(DefaultBudget), discard()}); !errors.Is(err, os.ErrNotExist) {
+	if _, err := New(spec, Shared{Metrics: newRegistry(), Files: NewBudget(DefaultBudget), Log: discard()}); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("password file is not there: %v", err)
 	}
 	writeFile(t, spec.Passwords, "alice:plain\n")
-	if i, err := New(spec, Shared{newRegistry(), NewBudget(DefaultBudget), discard()}); err != nil {
+	if i, err := New(spec, Shared{Metrics: newRegistry(), Files: NewBudget(DefaultBudget), Log: discard()}); err != nil {
 		t.Errorf("a line of the password file can't be used: %v", err)
 	} else if err := i.Close(t.Context()); err != nil {
 		t.Error(err)
 	}
 	spec.Protect[0].Glob = "x"
-	if _, err := New(spec, Shared{newRegistry(), NewBudget(DefaultBudget), discard()}); err == nil || !strings.Contains(err.Error(), "begins with a slash") {
+	if _, err := New(spec, Shared{Metrics: newRegistry(), Files: NewBudget(DefaultBudget), Log: discard()}); err == nil || !strings.Contains(err.Error(), "begins with a slash") {
 		t.Errorf("pattern is wrong: %v", err)
 	}
 }

@@ -53,7 +53,7 @@ func (i *Instance) errorResponse() func(*protocol.Exchange) {
 	for _, r := range i.policy.headers {
 		always = always || r.always
 	}
-	if len(pages) == 0 && !always {
+	if len(pages) == 0 && !always && !i.spec.RequestID {
 		return nil
 	}
 	return func(x *protocol.Exchange) {
@@ -64,6 +64,9 @@ func (i *Instance) errorResponse() func(*protocol.Exchange) {
 			}
 		}
 		i.policy.setFields(&x.Res.Header, x.Req.Path, x.Res.Status)
+		if i.spec.RequestID {
+			identify(x)
+		}
 	}
 }
 

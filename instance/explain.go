@@ -1,6 +1,7 @@
 package instance
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -31,17 +32,40 @@ func Explain(spec Spec, head string) (*Explanation, error) {
 	e := &Explanation{Site: spec.Name, Method: req.Method, Path: req.Path}
 	t := &trace{}
 	if err != nil {
-		t.say("the request is refused before the site's rules: %v -> %d %s", err, protocol.StatusOf(err), protocol.StatusText(protocol.StatusOf(err)))
-		e.Status = protocol.StatusOf(err)
+		e.Status = p.explainRefused(&req, err, t)
 	} else {
-		if req.Method != protocol.MethodConnect {
-			t.say("path %s, method %s", req.Path, req.Method)
-		}
-		e.Status = p.explain(&req, t)
+		e.Status = p.explainRequest(&req, t)
 	}
-	p.explainAnswer(&req, e.Status, t)
 	e.Steps = t.steps
 	return e, nil
+}
+
+// explainRefused tells of a request that no rule of the site was asked about.
+func (p *policy) explainRefused(req *protocol.Request, err error, t *trace) (status int) {
+	status = protocol.StatusOf(err)
+	by := ""
+	if e, ok := errors.AsType[*protocol.Error](err); ok && e.Reason != "" {
+		by = fmt.Sprintf(" (rule %q)", e.Reason)
+	}
+	t.say("the request is refused before the site's rules: %v%s -> %d %s", err, by, status, protocol.StatusText(status))
+	p.explainAnswer(req, status, t)
+	return status
+}
+
+// explainRequest tells of any other. The status is 0 for what a script or the end
+// of a tunnel says.
+func (p *policy) explainRequest(req *protocol.Request, t *trace) (status int) {
+	t.begin(req)
+	status = p.explain(req, t)
+	p.explainAnswer(req, status, t)
+	return status
+}
+
+// begin tells what the request is about; a tunnel has no path.
+func (t *trace) begin(req *protocol.Request) {
+	if req.Method != protocol.MethodConnect {
+		t.say("path %s, method %s", req.Path, req.Method)
+	}
 }
 
 func (p *policy) explain(req *protocol.Request, t *trace) int {
@@ -85,6 +109,7 @@ func (p *policy) explainAnswer(req *protocol.Request, status int, t *trace) {
 	if req.Method != protocol.MethodConnect || status >= 400 {
 		p.sayFields(req.Path, status, t)
 	}
+	p.sayRequestID(t)
 }
 
 func (p *policy) explainConnect(req *protocol.Request, t *trace) int {

@@ -5,6 +5,7 @@
 package instance
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -64,6 +65,9 @@ type Shared struct {
 	Metrics *metrics.Registry
 	Files   *Budget
 	Log     *slog.Logger
+	Archive *Archive // of rotated log files; nil: the instance has its own
+
+	Recorder *Recorder // of this site; nil: the instance has one that nobody sees
 }
 
 // New prepares an instance: it opens the root and the logs, reads the password
@@ -107,8 +111,9 @@ func New(spec Spec, shared Shared) (*Instance, error) {
 	if _, err := i.root.get(time.Now()); err != nil {
 		log.Warn("requests get 503 until the root is there", "root", spec.Root, "error", err)
 	}
-	i.log = newAccessLog(spec.Logs, spec.Name, log, i.metrics.LogLinesLost)
-	i.observer = &observer{metrics: i.metrics, log: i.log, process: log}
+	i.log = newAccessLog(spec.Logs, spec.Name, log, i.metrics.LogLinesLost, cmp.Or(shared.Archive, new(Archive)))
+	i.log.withID = spec.RequestID
+	i.observer = &observer{metrics: i.metrics, log: i.log, process: log, recorder: cmp.Or(shared.Recorder, NewRecorder()), policy: p}
 	i.service = i.newService()
 	return i, nil
 }
@@ -146,6 +151,9 @@ func (i *Instance) Serve(x *protocol.Exchange) error {
 	err := i.serve(x, 0)
 	if err == nil {
 		i.policy.applyHeaders(x)
+		if i.spec.RequestID {
+			identify(x)
+		}
 	}
 	return err
 }
@@ -181,6 +189,19 @@ func (i *Instance) serve(x *protocol.Exchange, hops int) error {
 
 // Spec is what the instance was made from.
 func (i *Instance) Spec() Spec { return i.spec }
+
+// SetGeneration tells which generation of its site the instance is. It is to be
+// called before the instance's service is served.
+func (i *Instance) SetGeneration(n int) { i.observer.generation = n }
+
+// InForce shows the instance's limits in the metrics: it is now the one that
+// serves the site.
+func (i *Instance) InForce() {
+	i.metrics.Limits(i.spec.Limits.MaxConnections, i.spec.Limits.MaxInFlight)
+	for _, s := range i.scripts {
+		i.metrics.Script(s.ext).Limit.Set(int64(s.runner.Workers()))
+	}
+}
 
 // Service is what a protocol.Server serves for this instance.
 func (i *Instance) Service() *protocol.Service { return i.service }

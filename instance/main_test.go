@@ -67,7 +67,7 @@ func prepare(t *testing.T, change func(*Spec)) *site {
 		change(&s.spec)
 	}
 	var err error
-	s.Instance, err = New(s.spec, Shared{s.reg, NewBudget(DefaultBudget), slog.New(slog.NewTextHandler(s.log, nil))})
+	s.Instance, err = New(s.spec, Shared{Metrics: s.reg, Files: NewBudget(DefaultBudget), Log: slog.New(slog.NewTextHandler(s.log, nil))})
 	must(t, err)
 	return s
 }

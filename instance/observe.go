@@ -4,8 +4,6 @@ import (
 	"errors"
 	"log/slog"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"sited/metrics"
 	"sited/protocol"
 )
@@ -16,6 +14,9 @@ type observer struct {
 	metrics     *metrics.Site
 	log         *accessLog
 	process     *slog.Logger
+	recorder    *Recorder
+	policy      *policy // for the recorder, as generation
+	generation  int
 	inFlight    gauge
 	connections gauge // those that this generation served last
 }
@@ -40,7 +41,7 @@ func (o *observer) Conn(from, to protocol.ConnState, taken bool) {
 }
 
 // connectionsIn is the gauge of the connections in a state; nil for ConnNone.
-func (o *observer) connectionsIn(state protocol.ConnState) prometheus.Gauge {
+func (o *observer) connectionsIn(state protocol.ConnState) *metrics.Gauge {
 	switch state {
 	case protocol.ConnIdle:
 		return o.metrics.Idle
@@ -63,18 +64,18 @@ func (o *observer) Done(x *protocol.Exchange) {
 		o.metrics.InFlight.Dec()
 		o.inFlight.Add(-1)
 	}
-	method := x.Req.Method
-	if !protocol.KnownMethod(method) {
-		method = "other"
-	}
-	o.metrics.Request(method, x.Res.Status)
-	o.metrics.Duration.Observe(x.Took.Seconds())
-	o.metrics.RequestBytes.Add(float64(x.Received))
-	o.metrics.ResponseBytes.Add(float64(x.Sent))
+	o.metrics.Exchange(&metrics.Exchange{
+		Method: x.Req.Method, Code: statusOf(x), ID: uint64(x.ID),
+		Start: x.Start, Took: x.Took, FirstByte: x.FirstByte,
+		Received: x.Received, Sent: x.Sent,
+	})
 	if x.Err != nil {
 		o.failed(x)
 	}
 	o.log.write(x)
+	if p := o.recorder.admit(x); p != (places{}) {
+		o.recorder.record(newFlown(x, o.policy, o.generation), p)
+	}
 }
 
 // failed counts why, and logs what only the process's log can tell.

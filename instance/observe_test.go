@@ -2,10 +2,12 @@ package instance
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -21,6 +23,8 @@ func TestMetricsAreThereFromTheStart(t *testing.T) {
 		"connections": 2, "connections_accepted_total": 1, "connections_rejected_total": len(protocol.RefusedReasons()),
 		"bad_requests_total": len(protocol.BadReasons()), "auth_failures_total": 1, "panics_total": 1, "log_lines_lost_total": 1,
 		"script_requests_total": 2 * 6, "script_duration_seconds": 2, "script_processes": 2, "script_restarts_total": 2, "script_cpu_seconds_total": 2,
+		"http_time_to_first_byte_seconds": 1, "connections_limit": 1, "http_requests_in_flight_limit": 0,
+		"script_processes_limit": 2, "script_requests_waiting": 2, "script_peak_memory_bytes": 2,
 		"tunnels": 1, "tunnel_bytes_total": 2, "tunnel_refused_total": 2,
 	} {
 		if got, err := testutil.GatherAndCount(s.reg.Gatherer(), "sited_"+name); err != nil || got != want {
@@ -97,6 +101,94 @@ func TestRequestsAreCountedAndLogged(t *testing.T) {
 	}
 }
 
+// An instance shows its limits once it is the one that serves, not before.
+func TestLimitsInForce(t *testing.T) {
+	s := prepare(t, func(spec *Spec) {
+		withScripts(spec)
+		spec.Scripts[1].Workers = 3
+		spec.Limits.MaxConnections, spec.Limits.MaxInFlight = 70, 7
+	})
+	t.Cleanup(func() { must(t, s.Close(context.Background())) })
+	want := func(connections, sh, cgi float64) {
+		t.Helper()
+		s.wantMetric(connections, "connections_limit")
+		s.wantMetric(sh, "script_processes_limit", "script", ".sh")
+		s.wantMetric(cgi, "script_processes_limit", "script", ".cgi")
+	}
+	want(0, 0, 0)
+	s.InForce()
+	want(70, 32, 3)
+	s.wantMetric(7, "http_requests_in_flight_limit")
+
+	next := s.spec
+	next.Limits.MaxConnections = 80
+	other, err := New(next, Shared{Metrics: s.reg, Files: NewBudget(DefaultBudget), Log: discard()})
+	must(t, err)
+	must(t, other.Close(t.Context()))
+	want(70, 32, 3) // it was prepared, and never served
+}
+
+// What a script costs is counted, and its exemplar and that of its request carry
+// the same id, which the log has, too.
+func TestScriptsAreCounted(t *testing.T) {
+	s := open(t, withScripts)
+	s.file("work.sh", "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; "+plainText+"sleep 0.1")
+	s.get("/work.sh").want(t, "work", 200, "")
+	s.wantMetric(1, "script_requests_total", "script", ".sh", "result", "ok")
+	s.wantMetric(0, "script_processes", "script", ".sh")
+	s.wantMetric(1, "script_duration_seconds", "script", ".sh")
+	s.wantMetric(0, "script_requests_waiting", "script", ".sh")
+	s.wantMetric(1, "http_time_to_first_byte_seconds")
+	if cpu := s.metric("script_cpu_seconds_total", "script", ".sh"); cpu < 0.001 || cpu > 20 {
+		t.Errorf("%v seconds of CPU time", cpu)
+	}
+	if peak := s.metric("script_peak_memory_bytes", "script", ".sh"); peak < 100<<10 || peak > 1<<30 {
+		t.Errorf("%v bytes of memory", peak)
+	}
+	passed, _ := s.logged()
+	for _, name := range []string{"http_request_duration_seconds", "http_time_to_first_byte_seconds", "script_duration_seconds"} {
+		ids := s.exemplars("sited_" + name)
+		if len(ids) != 1 || !strings.Contains(passed, ids[0]) {
+			t.Errorf("%s has the exemplars %q, the log: %s", name, ids, passed)
+		}
+	}
+}
+
+// exemplars are the request ids in a histogram.
+func (s *site) exemplars(name string) (ids []string) {
+	s.t.Helper()
+	families, err := s.reg.Gatherer().Gather()
+	must(s.t, err)
+	for _, family := range families {
+		for _, m := range family.GetMetric() {
+			for _, e := range m.GetHistogram().GetExemplars() {
+				if family.GetName() == name {
+					ids = append(ids, e.GetLabel()[0].GetValue())
+				}
+			}
+		}
+	}
+	return ids
+}
+
+// Those that wait for a process are counted while they do.
+func TestWaitingForAScript(t *testing.T) {
+	s := open(t, func(spec *Spec) {
+		withScripts(spec)
+		spec.Scripts[0].Workers = 1
+	})
+	s.file("wait.sh", plainText+"while [ ! -e go ]; do sleep 0.01; done")
+	var all sync.WaitGroup
+	for range 3 {
+		all.Go(func() { s.get("/wait.sh").want(t, "wait", 200, "") })
+	}
+	s.wantMetric(2, "script_requests_waiting", "script", ".sh")
+	s.wantMetric(0, "script_requests_waiting", "script", ".cgi")
+	s.file("go", "")
+	all.Wait()
+	s.wantMetric(0, "script_requests_waiting", "script", ".sh")
+}
+
 // Only the body of a failed request is kept, and only as much as is allowed.
 func TestBodiesInTheLog(t *testing.T) {
 	for _, allowed := range []int64{0, 5} {
@@ -129,7 +221,7 @@ func TestKeepBodyWhereItCanBeLogged(t *testing.T) {
 		if c.failed != "" {
 			spec.Logs.Failed = dir + "/" + c.failed
 		}
-		i, err := New(spec, Shared{newRegistry(), NewBudget(DefaultBudget), discard()})
+		i, err := New(spec, Shared{Metrics: newRegistry(), Files: NewBudget(DefaultBudget), Log: discard()})
 		must(t, err)
 		if got := i.Service().Limits.KeepBody; got != c.want {
 			t.Errorf("%+v: %d bytes are kept, want %d", c, got, c.want)

@@ -67,6 +67,9 @@ func (p *policy) prepareAnswers() error {
 		if err != nil {
 			return err
 		}
+		if p.spec.RequestID {
+			made.withoutRequestID()
+		}
 		p.headers = append(p.headers, made)
 	}
 	return p.prepareErrorPages()

@@ -21,7 +21,11 @@ func (i *Instance) ServeQuick(x *protocol.Exchange) (done bool, err error) {
 	if f == nil || !f.open || x.Req.Method != protocol.MethodGet && x.Req.Method != protocol.MethodHead || x.Req.Header.Has("Range") {
 		return false, nil
 	}
-	return f.answer(x)
+	done, err = f.answer(x)
+	if i.spec.RequestID && done && err == nil {
+		identify(x)
+	}
+	return done, err
 }
 
 // read answers GET and HEAD, and hands POST and PATCH to scripts: what the path

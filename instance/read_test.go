@@ -355,7 +355,7 @@ func benchSite(b *testing.B) (*Instance, protocol.Request) {
 	b.Helper()
 	spec, _ := testSpec(b)
 	writeFile(b, filepath.Join(spec.Root, "a.html"), strings.Repeat("x", 1<<10))
-	i, err := New(spec, Shared{metrics.New("test"), NewBudget(DefaultBudget), slog.New(slog.DiscardHandler)})
+	i, err := New(spec, Shared{Metrics: metrics.New("test"), Files: NewBudget(DefaultBudget), Log: slog.New(slog.DiscardHandler)})
 	must(b, err)
 	b.Cleanup(func() { i.Close(context.Background()) })
 	return i, parse(b, "GET", "/a.html")

@@ -3,6 +3,7 @@ package instance
 import (
 	"fmt"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -29,7 +30,10 @@ const maxRedirects = 5
 // served as if the client had asked for it, with all that decides about it.
 func (i *Instance) runScript(x *protocol.Exchange, f found, hops int) error {
 	s := i.scripts[f.script]
+	run := noteScript(x, f.path)
+	id := x.ID // x is not to be kept, and the process may outlive the request
 	call := &cgi.Call{
+		ID:         idText(id),
 		Request:    &x.Req,
 		MaxBody:    i.spec.Limits.MaxBody,
 		Filename:   filepath.Join(i.spec.Root, filepath.FromSlash(f.path)),
@@ -37,7 +41,11 @@ func (i *Instance) runScript(x *protocol.Exchange, f found, hops int) error {
 		PathInfo:   f.pathInfo,
 		Root:       i.spec.Root,
 		Attend:     x.Attend,
-		Stderr:     func(line string) { i.log.stderr(s.ext, line) },
+		Reached:    run.reach,
+		Stderr: func(line string) {
+			run.stderr(line)
+			i.log.stderr(id, s.ext, line)
+		},
 	}
 	if x.Req.User != "" {
 		call.AuthType = "Basic"
@@ -92,14 +100,21 @@ func withoutContent(h protocol.Header) protocol.Header {
 // scriptObserver counts what a cgi.Runner reports.
 type scriptObserver struct{ m *metrics.Script }
 
+func (o scriptObserver) Waiting(more int) { o.m.Waiting.Add(int64(more)) }
+
 func (o scriptObserver) Started() { o.m.Processes.Inc() }
 
-func (o scriptObserver) Exited(cpu time.Duration) {
+func (o scriptObserver) Exited(used cgi.Usage) {
 	o.m.Processes.Dec()
-	o.m.CPU.Add(cpu.Seconds())
+	o.m.CPU.Add(used.CPU.Seconds())
+	o.m.PeakMemory.Raise(used.PeakMemory)
 }
 
-func (o scriptObserver) Done(result string, took time.Duration) {
+func (o scriptObserver) Done(result string, took time.Duration, id string) {
 	o.m.Request(result)
-	o.m.Duration.Observe(took.Seconds())
+	if id, err := strconv.ParseUint(id, 16, 64); err == nil {
+		o.m.Duration.ObserveWith(took, id, time.Now())
+	} else {
+		o.m.Duration.Observe(took)
+	}
 }

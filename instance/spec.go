@@ -30,6 +30,7 @@ type Spec struct {
 	Redirects     []Redirect   // in order: the first that matches decides
 	Headers       []HeaderRule // all that match apply, in order
 	ErrorPages    []ErrorPage  // by status or class, each at most once
+	RequestID     bool         // answers carry X-Request-Id
 
 	Logs     Logs
 	Limits   Limits
@@ -82,6 +83,11 @@ type Logs struct {
 	Failed string // the rest, malformed requests included
 	Format string // "json" or "combined"
 	Body   int64  // bytes of a failed request's body to keep in the log
+
+	MaxSize  int64         // bytes of a file after which it is rotated; 0: no bound
+	MaxAge   time.Duration // of a file's first line, after which it is rotated; 0: no bound
+	Keep     int           // rotated files kept of each log; 0: all
+	Compress string        // rotated files: "gzip", "zstd" or "none"
 }
 
 // Limits are the bounds of one site, all above zero but where zero has a meaning:
@@ -112,7 +118,7 @@ func Defaults() Spec {
 		Versions: []string{"1.1", "1.0"},
 
 		Precompressed: []string{"br", "zstd", "gzip"},
-		Logs:          Logs{Format: "json"},
+		Logs:          Logs{Format: "json", MaxSize: 100 << 20, Keep: 10, Compress: "gzip"},
 		Limits: Limits{
 			MaxBody:        1 << 20,
 			MaxHeader:      16 << 10,

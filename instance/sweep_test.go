@@ -34,7 +34,7 @@ func exists(file string) bool {
 // again makes another instance of the same site, as a restart does.
 func (s *site) again() *Instance {
 	s.t.Helper()
-	i, err := New(s.spec, Shared{s.reg, NewBudget(DefaultBudget), slog.New(slog.NewTextHandler(s.log, nil))})
+	i, err := New(s.spec, Shared{Metrics: s.reg, Files: NewBudget(DefaultBudget), Log: slog.New(slog.NewTextHandler(s.log, nil))})
 	must(s.t, err)
 	s.t.Cleanup(func() { must(s.t, i.Close(context.Background())) })
 	return i

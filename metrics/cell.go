@@ -3,79 +3,65 @@ package metrics
 import (
 	"math"
 	"sync/atomic"
-	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
-	dto "github.com/prometheus/client_model/go"
 )
 
-// cell is one series: of a family of counters a prometheus.Counter, of a family
-// of gauges a prometheus.Gauge. All methods may be called concurrently, but Set
-// only without any other that changes the value.
+// cell is the value of one series that is a number, in whole units of its
+// family: one, or a nanosecond where the family counts seconds.
 type cell struct {
 	column *column
-	row    *row
-
-	// The value is whole and part together, so that whole numbers, which most
-	// are, take one addition.
-	whole atomic.Int64
-	part  atomic.Uint64 // bits of a float64
+	value  atomic.Int64
 }
 
-var (
-	_ prometheus.Counter = (*cell)(nil)
-	_ prometheus.Gauge   = (*cell)(nil)
-)
+// absent is the value of a series that is not there.
+const absent = math.MinInt64
 
-func (c *cell) Inc()              { c.whole.Add(1) }
-func (c *cell) Dec()              { c.whole.Add(-1) }
-func (c *cell) Sub(v float64)     { c.Add(-v) }
-func (c *cell) SetToCurrentTime() { c.Set(float64(time.Now().UnixNano()) / 1e9) }
+// in is v in units of the cell's family.
+func (c *cell) in(v float64) int64 { return int64(math.Round(v * c.column.family.unit)) }
 
-func (c *cell) Add(v float64) {
-	if n := int64(v); float64(n) == v {
-		c.whole.Add(n)
-		return
-	}
+func (c *cell) number() float64 { return float64(c.value.Load()) / c.column.family.unit }
+
+// Counter is one series that only goes up. Its methods may be called
+// concurrently.
+type Counter cell
+
+// Inc adds 1.
+func (c *Counter) Inc() { c.Add(1) }
+
+// Add adds v, at least 0: a whole number, but for a counter of seconds, which
+// goes by nanoseconds.
+func (c *Counter) Add(v float64) { c.value.Add((*cell)(c).in(v)) }
+
+// Value is what was counted.
+func (c *Counter) Value() float64 { return (*cell)(c).number() }
+
+// Gauge is one series that goes up and down, in whole numbers. Its methods may
+// be called concurrently.
+type Gauge cell
+
+// Inc adds 1.
+func (g *Gauge) Inc() { g.value.Add(1) }
+
+// Dec takes 1 away.
+func (g *Gauge) Dec() { g.value.Add(-1) }
+
+// Add adds n.
+func (g *Gauge) Add(n int64) { g.value.Add(n) }
+
+// Set makes the value n.
+func (g *Gauge) Set(n int64) { g.value.Store(n) }
+
+// Raise makes the value n if it is less.
+func (g *Gauge) Raise(n int64) {
 	for {
-		old := c.part.Load()
-		if c.part.CompareAndSwap(old, math.Float64bits(math.Float64frombits(old)+v)) {
+		old := g.value.Load()
+		if old >= n || g.value.CompareAndSwap(old, n) {
 			return
 		}
 	}
 }
 
-func (c *cell) Set(v float64) {
-	c.part.Store(math.Float64bits(v))
-	c.whole.Store(0)
-}
+// Value is the value.
+func (g *Gauge) Value() float64 { return (*cell)(g).number() }
 
-func (c *cell) value() float64 {
-	return float64(c.whole.Load()) + math.Float64frombits(c.part.Load())
-}
-
-// Desc implements prometheus.Metric.
-func (c *cell) Desc() *prometheus.Desc { return c.column.family.desc }
-
-// Write implements prometheus.Metric.
-func (c *cell) Write(out *dto.Metric) error {
-	f := c.column.family
-	values := append([]string{c.row.site}, c.column.values...)
-	var m prometheus.Metric
-	var err error
-	if f.kind == prometheus.CounterValue {
-		m, err = prometheus.NewConstMetricWithCreatedTimestamp(f.desc, f.kind, c.value(), c.row.created, values...)
-	} else {
-		m, err = prometheus.NewConstMetric(f.desc, f.kind, c.value(), values...)
-	}
-	if err != nil {
-		return err
-	}
-	return m.Write(out)
-}
-
-// Describe implements prometheus.Collector.
-func (c *cell) Describe(ch chan<- *prometheus.Desc) { ch <- c.Desc() }
-
-// Collect implements prometheus.Collector.
-func (c *cell) Collect(ch chan<- prometheus.Metric) { ch <- c }
+// hide takes the series out until Set makes it anew.
+func (g *Gauge) hide() { g.value.Store(absent) }

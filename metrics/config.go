@@ -25,15 +25,15 @@ func newConfig(reg *prometheus.Registry) *Config {
 	c := &Config{
 		successful: prometheus.NewGauge(prometheus.GaugeOpts{
 			Namespace: namespace, Name: "config_last_reload_successful",
-			Help: "1 when all of the last configuration read is in force, else 0.",
+			Help: "1 when all of the last configuration read is in force, else 0: then sited status says what was refused or could not be started.",
 		}),
 		timestamp: prometheus.NewGauge(prometheus.GaugeOpts{
 			Namespace: namespace, Name: "config_last_reload_success_timestamp_seconds",
-			Help: "When a configuration was last taken as a whole, in seconds since 1970.",
+			Help: "When a configuration was last taken as a whole, unchanged ones included, in seconds since 1970.",
 		}),
 		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: namespace, Name: "config_reloads_total",
-			Help: "Configurations read, by result: applied, partial, refused or unchanged.",
+			Help: "Configurations read, by result: applied as a whole; partial, some sites were refused and the others took their changes; refused, nothing was taken; unchanged.",
 		}, []string{"result"}),
 	}
 	for _, r := range []string{ReloadApplied, ReloadPartial, ReloadRefused, ReloadUnchanged} {

@@ -2,7 +2,8 @@ package metrics
 
 import (
 	"net/http/httptest"
-	"strconv"
+	"os"
+	"os/exec"
 	"strings"
 	"sync"
 	"testing"
@@ -21,19 +22,37 @@ var shape = Shape{
 	ScriptResults: []string{"ok", "timeout"},
 }
 
-func scrape(t *testing.T, r *Registry) string {
+// scrape is what a scraper gets that accepts the text format, or that.
+func scrape(t testing.TB, r *Registry, accept ...string) string {
 	t.Helper()
-	w := httptest.NewRecorder()
-	r.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	w, req := httptest.NewRecorder(), httptest.NewRequest("GET", "/metrics", nil)
+	for _, a := range accept {
+		req.Header.Add("Accept", a)
+	}
+	r.Handler().ServeHTTP(w, req)
 	if w.Code != 200 {
 		t.Fatalf("scrape: %d %s", w.Code, w.Body)
 	}
 	return w.Body.String()
 }
 
+func wantLines(t *testing.T, text string, lines ...string) {
+	t.Helper()
+	for _, want := range lines {
+		if !strings.Contains("\n"+text, "\n"+want) {
+			t.Errorf("missing: %s", want)
+		}
+	}
+}
+
+// exchange counts a request that has taken a millisecond.
+func (s *Site) exchange(method string, code int) {
+	s.Exchange(&Exchange{Method: method, Code: code, ID: 1, Start: time.Now(), Took: time.Millisecond, FirstByte: time.Millisecond})
+}
+
 func TestLint(t *testing.T) {
 	r := New("1.2.3")
-	r.Site("a", shape)
+	r.Site("a", shape).Limits(10, 5)
 	problems, err := promlint.New(strings.NewReader(scrape(t, r))).Lint()
 	if err != nil {
 		t.Fatal(err)
@@ -43,7 +62,56 @@ func TestLint(t *testing.T) {
 	}
 }
 
-// Every series that a site can have without a request is there from the start.
+// promtool, where it is installed, has nothing to say about a scrape under way.
+func TestPromtool(t *testing.T) {
+	promtool, err := exec.LookPath("promtool")
+	if err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	r := New("1.2.3")
+	s := r.Site("a", shape)
+	s.Limits(10, 5)
+	s.exchange("GET", 200)
+	cmd := exec.CommandContext(t.Context(), promtool, "check", "metrics")
+	cmd.Stdin = strings.NewReader(scrape(t, r))
+	if said, err := cmd.CombinedOutput(); err != nil || len(said) > 0 {
+		t.Errorf("%v\n%s", err, said)
+	}
+}
+
+// A help text is a sentence or more, and no two are the same.
+func TestHelp(t *testing.T) {
+	r := New("1.2.3")
+	r.Site("a", shape).Limits(10, 5)
+	families, err := r.Gatherer().Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen, ours := map[string]string{}, 0
+	for _, f := range families {
+		if !strings.HasPrefix(f.GetName(), "sited_") {
+			continue
+		}
+		ours++
+		help := f.GetHelp()
+		if other := seen[help]; other != "" || len(help) < 25 || !strings.HasSuffix(help, ".") {
+			t.Errorf("%s: help %q, that of %q", f.GetName(), help, other)
+		}
+		seen[help] = f.GetName()
+		if strings.HasSuffix(f.GetName(), "_seconds") && !strings.Contains(strings.ToLower(help), "seconds") {
+			t.Errorf("%s: help does not name the unit: %q", f.GetName(), help)
+		}
+	}
+	if ours != len(r.table.families)+4 {
+		t.Errorf("%d metrics of ours are exported, of %d and 4", ours, len(r.table.families))
+	}
+}
+
+// Every series that a site can have without a request is there from the start,
+// and every family of a site has one.
 func TestSeriesFromTheStart(t *testing.T) {
 	r := New("1.2.3")
 	r.Site("a", shape)
@@ -51,22 +119,35 @@ func TestSeriesFromTheStart(t *testing.T) {
 	for _, want := range []string{
 		`sited_build_info{goversion="go`,
 		`sited_config_reloads_total{result="partial"} 0`,
+	} {
+		wantLines(t, text, want)
+	}
+	wantLines(t, text,
 		`sited_http_requests_total{code="200",method="PUT",site="a"} 0`,
 		`sited_http_requests_total{code="500",method="GET",site="a"} 0`,
 		`sited_http_request_duration_seconds_count{site="a"} 0`,
+		`sited_http_request_duration_seconds_bucket{site="a",le="0.0005"} 0`,
+		`sited_http_request_duration_seconds_bucket{site="a",le="+Inf"} 0`,
+		`sited_http_time_to_first_byte_seconds_sum{site="a"} 0`,
+		`sited_http_request_bytes_total{site="a"} 0`,
 		`sited_connections{site="a",state="idle"} 0`,
+		`sited_connections_limit{site="a"} 0`,
 		`sited_connections_rejected_total{reason="max_connections",site="a"} 0`,
 		`sited_bad_requests_total{reason="host",site="a"} 0`,
 		`sited_script_requests_total{result="timeout",script=".cgi",site="a"} 0`,
+		`sited_script_duration_seconds_count{script=".cgi",site="a"} 0`,
 		`sited_script_processes{script=".php",site="a"} 0`,
+		`sited_script_processes_limit{script=".php",site="a"} 0`,
+		`sited_script_requests_waiting{script=".php",site="a"} 0`,
+		`sited_script_peak_memory_bytes{script=".php",site="a"} 0`,
+		`sited_script_cpu_seconds_total{script=".php",site="a"} 0`,
 		`sited_tunnel_bytes_total{direction="to_client",site="a"} 0`,
 		`sited_tunnel_refused_total{reason="not_allowed",site="a"} 0`,
 		`sited_site_up{site="a"} 0`,
 		`sited_log_lines_lost_total{site="a"} 0`,
-	} {
-		if !strings.Contains(text, want) {
-			t.Errorf("missing: %s", want)
-		}
+	)
+	if strings.Contains(text, "in_flight_limit") {
+		t.Error("there is a limit of requests in flight before one was set")
 	}
 }
 
@@ -75,22 +156,26 @@ func TestSiteLives(t *testing.T) {
 	r := New("1.2.3")
 	first := r.Site("a", shape)
 	other := r.Site("ab", shape)
-	other.Request("GET", 200)
-	first.Request("GET", 404)
+	other.exchange("GET", 200)
+	first.exchange("GET", 404)
 	first.Script(".cgi").Request("ok")
+	first.Script(".cgi").Duration.Observe(time.Second)
+	first.Limits(7, 3)
 
 	next := shape
 	next.Scripts = []string{".php"}
 	second := r.Site("a", next)
-	second.Request("GET", 404)
-	if !strings.Contains(scrape(t, r), `script_requests_total{result="ok",script=".cgi",site="a"} 1`) {
-		t.Error("a script's series went before Prune")
-	}
+	second.exchange("GET", 404)
+	wantLines(t, scrape(t, r), `sited_script_requests_total{result="ok",script=".cgi",site="a"} 1`) // until Prune
 	r.Prune("a", next.Scripts)
 	text := scrape(t, r)
-	if !strings.Contains(text, `sited_http_requests_total{code="404",method="GET",site="a"} 2`) {
-		t.Error("a counter did not go on")
-	}
+	wantLines(t, text,
+		`sited_http_requests_total{code="404",method="GET",site="a"} 2`,
+		`sited_http_request_duration_seconds_count{site="a"} 2`,
+		`sited_http_time_to_first_byte_seconds_count{site="a"} 2`,
+		`sited_connections_limit{site="a"} 7`,
+		`sited_http_requests_in_flight_limit{site="a"} 3`,
+	)
 	if strings.Contains(text, `script=".cgi",site="a"`) || !strings.Contains(text, `script=".php",site="a"`) || !strings.Contains(text, `script=".cgi",site="ab"`) {
 		t.Error("Prune took the wrong series")
 	}
@@ -99,17 +184,75 @@ func TestSiteLives(t *testing.T) {
 	if strings.Contains(text, `site="a"`) {
 		t.Error("series of a forgotten site are still there")
 	}
-	if !strings.Contains(text, `sited_http_requests_total{code="200",method="GET",site="ab"} 1`) {
-		t.Error("another site lost its series")
-	}
-	second.Request("GET", 200) // for nobody
+	wantLines(t, text, `sited_http_requests_total{code="200",method="GET",site="ab"} 1`)
+	second.exchange("GET", 200) // for nobody
 	second.BadRequest("field")
-	second.Request("PUT", 418)
+	second.exchange("PUT", 418)
+	second.Limits(1, 1)
 	if got := testutil.CollectAndCount(r.table, "sited_http_requests_total"); got != 6 {
 		t.Errorf("%d request series", got)
 	}
 	if strings.Contains(scrape(t, r), `site="a"`) {
 		t.Error("a forgotten site came back")
+	}
+	r.Prune("a", nil) // of a site that is not known: nothing
+	r.Site("a", shape)
+	wantLines(t, scrape(t, r), `sited_http_requests_total{code="404",method="GET",site="a"} 0`)
+}
+
+// The same handles serve every generation that has the same shape; a script that
+// was forgotten and is there again begins anew, also for them.
+func TestSiteAgain(t *testing.T) {
+	r := New("1.2.3")
+	a := r.Site("a", shape)
+	same := shape
+	same.Methods = append([]string(nil), shape.Methods...)
+	if r.Site("a", same) != a {
+		t.Error("an equal shape gets handles of its own")
+	}
+	a.Script(".php").CPU.Add(2)
+	created := a.Script(".php").group.created
+	without := shape
+	without.Scripts = nil
+	r.Site("a", without)
+	r.Prune("a", nil)
+	again := r.Site("a", shape).Script(".php")
+	if again.CPU.Value() != 0 || again == a.Script(".php") || again.group.created.Before(created) {
+		t.Errorf("the script goes on: %v since %v", again.CPU.Value(), again.group.created)
+	}
+	r.Prune("a", []string{".cgi"})
+	r.Site("a", shape).Script(".php").CPU.Add(1)
+	wantLines(t, scrape(t, r), `sited_script_cpu_seconds_total{script=".php",site="a"} 1`) // not that of old handles
+	for i := range 2 * maxShapes {                                                         // more than are remembered
+		odd := shape
+		odd.Scripts = []string{".x" + string(rune('a'+i))}
+		r.Site("b", odd)
+	}
+	if len(r.shapes) > maxShapes {
+		t.Errorf("%d shapes are remembered", len(r.shapes))
+	}
+	if r.Site("a", shape).Script(".php") == nil || r.Site("a", shape).Script(".none") != nil {
+		t.Error("the wrong scripts")
+	}
+}
+
+// The limit of requests in flight is there where there is one.
+func TestLimits(t *testing.T) {
+	r := New("1.2.3")
+	s := r.Site("a", shape)
+	s.Limits(100, 0)
+	s.Script(".php").Limit.Set(4)
+	text := scrape(t, r)
+	wantLines(t, text, `sited_connections_limit{site="a"} 100`, `sited_script_processes_limit{script=".php",site="a"} 4`)
+	if strings.Contains(text, "in_flight_limit") {
+		t.Error("there is a limit of requests in flight")
+	}
+	s.Limits(100, 9)
+	r.Site("a", Shape{}) // another generation is prepared, and does not serve
+	wantLines(t, scrape(t, r), `sited_http_requests_in_flight_limit{site="a"} 9`)
+	s.Limits(50, 0)
+	if text := scrape(t, r); strings.Contains(text, "in_flight_limit") || !strings.Contains(text, `sited_connections_limit{site="a"} 50`) {
+		t.Error("the limit of requests in flight is still there, or that of connections did not change")
 	}
 }
 
@@ -117,109 +260,158 @@ func TestReloaded(t *testing.T) {
 	r := New("1.2.3")
 	r.Config.Reloaded(ReloadApplied, time.Unix(100, 500_000_000))
 	r.Config.Reloaded(ReloadPartial, time.Unix(200, 0))
-	text := scrape(t, r)
-	for _, want := range []string{
+	wantLines(t, scrape(t, r),
 		"sited_config_last_reload_successful 0",
 		"sited_config_last_reload_success_timestamp_seconds 100.5",
 		`sited_config_reloads_total{result="applied"} 1`,
-	} {
-		if !strings.Contains(text, want) {
-			t.Errorf("missing: %s", want)
+	)
+}
+
+// Whatever a request says, its labels are of a small set.
+func TestExchangeLabels(t *testing.T) {
+	r := New("1.2.3")
+	s := r.Site("a", shape)
+	for _, m := range []string{"GET", "get", "BREW", "", "\xff", "other", "CONNECT", "OPTIONS", "TRACE", "PATCH", "HEAD", "POST", "PUT", "DELETE"} {
+		for _, code := range []int{200, 100, 599, 99, 600, 0, -1} {
+			s.exchange(m, code)
 		}
+	}
+	text := scrape(t, r)
+	wantLines(t, text,
+		`sited_http_requests_total{code="200",method="other",site="a"} 5`,
+		`sited_http_requests_total{code="other",method="other",site="a"} 20`,
+		`sited_http_requests_total{code="other",method="GET",site="a"} 4`,
+		`sited_http_requests_total{code="599",method="CONNECT",site="a"} 1`,
+	)
+	if got, want := strings.Count(text, "\nsited_http_requests_total{"), 10*4+2*2; got != want { // and 404 and 500 of two
+		t.Errorf("%d series of requests, want %d", got, want)
 	}
 }
 
-func TestRequestsConcurrently(t *testing.T) {
+// Codes that go together have places of their own, so that they don't have to be
+// looked up again and again.
+func TestRequestPlaces(t *testing.T) {
+	taken := map[int]string{}
+	for _, method := range []string{"GET", "HEAD"} {
+		for _, code := range []int{200, 206, 301, 304, 404} {
+			place := (code + 17*methodIndex(method)) % requestPlaces
+			if taken[place] != "" {
+				t.Errorf("%s %d has the place of %s", method, code, taken[place])
+			}
+			taken[place] = method + " " + codeLabel(code)
+		}
+	}
+	r := New("1.2.3")
+	s := r.Site("a", shape)
+	for range 3 {
+		s.exchange("GET", 200)
+		s.exchange("GET", 200+requestPlaces) // the same place
+	}
+	wantLines(t, scrape(t, r),
+		`sited_http_requests_total{code="200",method="GET",site="a"} 3`,
+		`sited_http_requests_total{code="231",method="GET",site="a"} 3`,
+	)
+}
+
+func TestExchangesConcurrently(t *testing.T) {
 	r := New("1.2.3")
 	s := r.Site("a", shape)
 	var all sync.WaitGroup
 	for i := range 8 {
 		all.Go(func() {
 			for code := range 50 {
-				s.Request("GET", 200+(code+i)%50)
+				s.Exchange(&Exchange{Method: "GET", Code: 200 + (code+i)%50, Start: time.Now(), Took: time.Second, Received: 1, Sent: 2})
 			}
 		})
 	}
 	all.Wait()
 	sum := 0.0
 	for code := 200; code < 250; code++ {
-		sum += testutil.ToFloat64(s.requests.get("GET", code))
+		sum += s.requests.get(s, "GET", code).Value()
 	}
-	if sum != 400 {
-		t.Errorf("counted %v of 400", sum)
+	if sum != 400 || s.requestBytes.Value() != 400 || s.responseBytes.Value() != 800 {
+		t.Errorf("counted %v of 400, %v and %v bytes", sum, s.requestBytes.Value(), s.responseBytes.Value())
 	}
+	wantLines(t, scrape(t, r), `sited_http_request_duration_seconds_sum{site="a"} 400`, `sited_http_time_to_first_byte_seconds_count{site="a"} 0`)
 }
 
-func TestCell(t *testing.T) {
+func TestCounterAndGauge(t *testing.T) {
 	r := New("1.2.3")
 	s := r.Site("a", shape)
-	s.Script(".php").CPU.Add(1.5)
-	s.Script(".php").CPU.Add(0.25)
-	s.Script(".php").CPU.Add(2)
-	s.ResponseBytes.Add(1 << 40)
-	s.ResponseBytes.Inc()
-	s.Active.Inc()
-	s.Active.Add(2.5)
-	s.Active.Sub(0.5)
-	s.Active.Dec()
-	s.Up.Set(0.5)
+	cpu, bytes, active, peak := s.Script(".php").CPU, s.ToClient, s.Active, s.Script(".php").PeakMemory
+	cpu.Add(1.5)
+	cpu.Add(0.000000001)
+	cpu.Inc()
+	bytes.Add(1 << 40)
+	bytes.Inc()
+	active.Inc()
+	active.Add(3)
+	active.Dec()
 	s.Up.Set(1)
-	s.InFlight.SetToCurrentTime()
-	for name, c := range map[string]struct {
-		got, want float64
-	}{
-		"cpu":    {testutil.ToFloat64(s.Script(".php").CPU), 3.75},
-		"bytes":  {testutil.ToFloat64(s.ResponseBytes), 1<<40 + 1},
-		"active": {testutil.ToFloat64(s.Active), 2},
-		"up":     {testutil.ToFloat64(s.Up), 1},
+	for _, v := range []int64{5, 9, 7} {
+		peak.Raise(v)
+	}
+	for name, c := range map[string]struct{ got, want float64 }{
+		"cpu":    {cpu.Value(), 2.500000001},
+		"bytes":  {bytes.Value(), 1<<40 + 1},
+		"active": {active.Value(), 3},
+		"up":     {s.Up.Value(), 1},
+		"peak":   {peak.Value(), 9},
 	} {
 		if c.got != c.want {
 			t.Errorf("%s: %v, want %v", name, c.got, c.want)
 		}
 	}
-	if got := testutil.ToFloat64(s.InFlight); got < 1.7e9 {
-		t.Errorf("now: %v", got)
-	}
 }
 
-// Parts of numbers that are added at the same time are all counted.
-func TestCellConcurrently(t *testing.T) {
-	s := New("1.2.3").Site("a", shape)
-	var all sync.WaitGroup
-	for range 8 {
-		all.Go(func() {
-			for range 1000 {
-				s.RequestBytes.Add(0.5)
-				s.RequestBytes.Inc()
-			}
-		})
-	}
-	all.Wait()
-	if got := testutil.ToFloat64(s.RequestBytes); got != 12000 {
-		t.Errorf("%v", got)
-	}
-}
-
-// BenchmarkSites makes the series of 1,000 sites and deletes them.
-func BenchmarkSites(b *testing.B) {
+// Counters never go back, whatever is done to the site while it is scraped.
+func TestCountersNeverGoBack(t *testing.T) {
 	r := New("1.2.3")
-	b.ReportAllocs()
-	for b.Loop() {
-		for i := range 1000 {
-			r.Site(strconv.Itoa(i), shape)
+	done := make(chan struct{})
+	var all sync.WaitGroup
+	all.Go(func() {
+		for i := 0; ; i++ {
+			select {
+			case <-done:
+				return
+			default:
+			}
+			next := shape
+			if i%2 == 0 {
+				next.Methods, next.Scripts = []string{"GET", "POST", "DELETE"}, nil
+			}
+			s := r.Site("a", next)
+			r.Prune("a", next.Scripts)
+			s.exchange("GET", 200+i%300)
+			s.Restarts.Inc()
+			r.Sample(time.Now())
 		}
-		for i := range 1000 {
-			r.Forget(strconv.Itoa(i))
+	})
+	before := map[string]float64{}
+	for range 50 {
+		families, err := r.Gatherer().Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range families {
+			if f.GetName() == "sited_http_requests_total" || f.GetName() == "sited_site_restarts_total" || f.GetName() == "sited_http_request_duration_seconds" {
+				for _, m := range f.GetMetric() {
+					now := m.GetCounter().GetValue() + float64(m.GetHistogram().GetSampleCount())
+					key := f.GetName()
+					for _, l := range m.GetLabel() {
+						key += " " + l.GetValue()
+					}
+					if now < before[key] {
+						t.Errorf("%s went from %v to %v", key, before[key], now)
+					}
+					before[key] = now
+				}
+			}
 		}
 	}
-}
-
-func BenchmarkRequest(b *testing.B) {
-	s := New("1.2.3").Site("a", shape)
-	b.ReportAllocs()
-	for b.Loop() {
-		s.Request("GET", 200)
-		s.Duration.Observe(0.0001)
-		s.ResponseBytes.Add(1024)
+	close(done)
+	all.Wait()
+	if len(before) < 10 || before["sited_site_restarts_total a"] == 0 {
+		t.Errorf("nothing happened: %v", before)
 	}
 }

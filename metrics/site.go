@@ -1,53 +1,51 @@
 package metrics
 
-import (
-	"maps"
-	"slices"
-	"strconv"
-	"sync"
-	"sync/atomic"
-
-	"github.com/prometheus/client_golang/prometheus"
-)
+import "slices"
 
 // Site holds the handles for one site. All of them may be used concurrently,
 // also after the site was forgotten: they then count for nobody.
 type Site struct {
-	Duration      prometheus.Observer
-	InFlight      prometheus.Gauge
-	RequestBytes  prometheus.Counter
-	ResponseBytes prometheus.Counter
-	Idle, Active  prometheus.Gauge // connections by state
-	Accepted      prometheus.Counter
-	AuthFailures  prometheus.Counter
-	Panics        prometheus.Counter
-	Tunnels       prometheus.Gauge
-	ToTarget      prometheus.Counter // bytes through tunnels
-	ToClient      prometheus.Counter
-	Up            prometheus.Gauge
-	Restarts      prometheus.Counter
-	ConfigCurrent prometheus.Gauge
-	LogLinesLost  prometheus.Counter
+	InFlight      *Gauge
+	Idle, Active  *Gauge // connections by state
+	Accepted      *Counter
+	AuthFailures  *Counter
+	Panics        *Counter
+	Tunnels       *Gauge
+	ToTarget      *Counter // bytes through tunnels
+	ToClient      *Counter
+	Up            *Gauge
+	Restarts      *Counter
+	ConfigCurrent *Gauge
+	LogLinesLost  *Counter
+
+	duration, firstByte         *Histogram
+	requestBytes, responseBytes *Counter
+	connectionsLimit            *Gauge
+	inFlightLimit               *Gauge
 
 	row      *row
+	group    *group
 	of       *families
 	requests requestCounters
-	scripts  map[string]*Script
+	scripts  []*Script
 }
 
 // Script holds the handles for one script block of a site.
 type Script struct {
-	Duration  prometheus.Observer
-	Processes prometheus.Gauge
-	Restarts  prometheus.Counter
-	CPU       prometheus.Counter // seconds
+	Duration   *Histogram
+	Processes  *Gauge
+	Limit      *Gauge // of Processes
+	Waiting    *Gauge
+	Restarts   *Counter
+	CPU        *Counter // seconds
+	PeakMemory *Gauge   // bytes
 
-	name     string
-	row      *row
+	group    *group
 	requests *family
 }
 
-// Shape says which series a site has from the start.
+// Shape says which series a site has from the start. What its lists hold must not
+// change any more.
 type Shape struct {
 	Methods       []string // that the site allows
 	Scripts       []string // labels of its script blocks
@@ -57,158 +55,176 @@ type Shape struct {
 	ScriptResults []string // results for script_requests_total
 }
 
+// codesFromTheStart are those for which each method has a counter that is zero.
+var codesFromTheStart = [...]string{"200", "404", "500"}
+
+func (s *Shape) equal(o *Shape) bool {
+	return slices.Equal(s.Methods, o.Methods) && slices.Equal(s.Scripts, o.Scripts) &&
+		slices.Equal(s.BadRequests, o.BadRequests) && slices.Equal(s.Rejected, o.Rejected) &&
+		slices.Equal(s.TunnelRefused, o.TunnelRefused) && slices.Equal(s.ScriptResults, o.ScriptResults)
+}
+
+// cells is how many series that are numbers the site itself has from the start.
+func (s *Shape) cells() int {
+	const single = 18 // those that Registry.newSite names
+	return single + len(s.Methods)*len(codesFromTheStart) + len(s.BadRequests) + len(s.Rejected) + len(s.TunnelRefused)
+}
+
 // Site returns the handles for the site with that name and makes the series
 // that shape names. Counters go on where they were when the site was known
 // already. Series of scripts that shape no longer names stay until Prune: what is
-// prepared here may never serve.
+// prepared here may never serve. Asking again with the same shape costs little.
 func (r *Registry) Site(name string, shape Shape) *Site {
+	r.table.mu.Lock()
+	defer r.table.mu.Unlock()
+	known := r.known(&shape)
 	row := r.table.row(name)
-	s := &Site{
-		Duration:      r.duration.WithLabelValues(name),
-		InFlight:      row.cell(r.inFlight),
-		RequestBytes:  row.cell(r.requestBytes),
-		ResponseBytes: row.cell(r.responseBytes),
-		Idle:          row.cell(r.connections, "idle"),
-		Active:        row.cell(r.connections, "active"),
-		Accepted:      row.cell(r.accepted),
-		AuthFailures:  row.cell(r.authFailures),
-		Panics:        row.cell(r.panics),
-		Tunnels:       row.cell(r.tunnels),
-		ToTarget:      row.cell(r.tunnelBytes, "to_target"),
-		ToClient:      row.cell(r.tunnelBytes, "to_client"),
-		Up:            row.cell(r.up),
-		Restarts:      row.cell(r.restarts),
-		ConfigCurrent: row.cell(r.configCurrent),
-		LogLinesLost:  row.cell(r.logLinesLost),
+	if row.handles == nil || row.shape != known {
+		row.shape, row.handles = known, r.newSite(row, known)
+	}
+	return row.handles
+}
 
-		row: row, of: &r.families,
-		scripts: make(map[string]*Script, len(shape.Scripts)),
+// maxShapes bounds the shapes that are remembered.
+const maxShapes = 64
+
+// known is the shape that equals this one, so that many sites share one.
+func (r *Registry) known(shape *Shape) *Shape {
+	for _, s := range r.shapes {
+		if s.equal(shape) {
+			return s
+		}
 	}
-	s.requests.row, s.requests.of = row, r.requests
+	if len(r.shapes) == maxShapes {
+		r.shapes = nil
+	}
+	r.shapes = append(r.shapes, shape)
+	return shape
+}
+
+func (r *Registry) newSite(row *row, shape *Shape) *Site {
+	g := row.group("", shape.cells())
+	s := &Site{
+		InFlight:      g.gauge(r.inFlight),
+		Idle:          g.gauge(r.connections, "idle"),
+		Active:        g.gauge(r.connections, "active"),
+		Accepted:      g.counter(r.accepted),
+		AuthFailures:  g.counter(r.authFailures),
+		Panics:        g.counter(r.panics),
+		Tunnels:       g.gauge(r.tunnels),
+		ToTarget:      g.counter(r.tunnelBytes, "to_target"),
+		ToClient:      g.counter(r.tunnelBytes, "to_client"),
+		Up:            g.gauge(r.up),
+		Restarts:      g.counter(r.restarts),
+		ConfigCurrent: g.gauge(r.configCurrent),
+		LogLinesLost:  g.counter(r.logLinesLost),
+
+		duration:         g.histogram(r.duration),
+		firstByte:        g.histogram(r.firstByte),
+		requestBytes:     g.counter(r.requestBytes),
+		responseBytes:    g.counter(r.responseBytes),
+		connectionsLimit: g.gauge(r.connectionsLimit),
+		inFlightLimit:    g.gauge(r.inFlightLimit),
+
+		row: row, group: g, of: &r.families,
+	}
+	if row.duration == nil {
+		row.duration = s.duration
+		s.inFlightLimit.hide()
+	}
 	for _, m := range shape.Methods {
-		for _, code := range []string{"200", "404", "500"} {
-			row.cell(r.requests, m, code)
+		for _, code := range codesFromTheStart {
+			g.counter(r.requests, methods[methodIndex(m)], code)
 		}
 	}
-	row.touch(r.rejected, shape.Rejected)
-	row.touch(r.badRequests, shape.BadRequests)
-	row.touch(r.tunnelRefused, shape.TunnelRefused)
+	g.touch(r.rejected, shape.Rejected)
+	g.touch(r.badRequests, shape.BadRequests)
+	g.touch(r.tunnelRefused, shape.TunnelRefused)
 	for _, script := range shape.Scripts {
-		s.scripts[script] = r.script(row, script, shape.ScriptResults)
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, script := range shape.Scripts {
-		if !slices.Contains(r.scriptsOf[name], script) {
-			r.scriptsOf[name] = append(r.scriptsOf[name], script)
-		}
+		s.scripts = append(s.scripts, r.newScript(row, script, shape.ScriptResults))
 	}
 	return s
 }
 
-func (r *Registry) script(row *row, name string, results []string) *Script {
-	s := &Script{
-		Duration:  r.scriptDuration.WithLabelValues(row.site, name),
-		Processes: row.cell(r.scriptProcesses, name),
-		Restarts:  row.cell(r.scriptRestarts, name),
-		CPU:       row.cell(r.scriptCPU, name),
+// touch makes the series of f with each of these values.
+func (g *group) touch(f *family, values []string) {
+	for _, value := range values {
+		g.cell(f, value)
+	}
+}
 
-		name: name, row: row, requests: r.scriptRequests,
+func (r *Registry) newScript(row *row, name string, results []string) *Script {
+	g := row.group(name, 6+len(results))
+	s := &Script{
+		Duration:   g.histogram(r.scriptDuration, name),
+		Processes:  g.gauge(r.scriptProcesses, name),
+		Limit:      g.gauge(r.scriptLimit, name),
+		Waiting:    g.gauge(r.scriptWaiting, name),
+		Restarts:   g.counter(r.scriptRestarts, name),
+		CPU:        g.counter(r.scriptCPU, name),
+		PeakMemory: g.gauge(r.scriptMemory, name),
+
+		group: g, requests: r.scriptRequests,
 	}
 	for _, result := range results {
-		row.cell(r.scriptRequests, name, result)
+		g.cell(r.scriptRequests, name, result)
 	}
 	return s
 }
 
 // Forget deletes all series of a site.
-func (r *Registry) Forget(site string) {
-	r.table.forget(site)
-	r.duration.DeleteLabelValues(site)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, script := range r.scriptsOf[site] {
-		r.scriptDuration.DeleteLabelValues(site, script)
-	}
-	delete(r.scriptsOf, site)
-}
+func (r *Registry) Forget(site string) { r.table.forget(site) }
 
 // Prune deletes the series of a site's scripts but those named.
 func (r *Registry) Prune(site string, scripts []string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	left := slices.DeleteFunc(r.scriptsOf[site], func(script string) bool {
-		if slices.Contains(scripts, script) {
-			return false
-		}
-		r.table.drop(site, func(c *column) bool { return r.isOf(c, script) })
-		r.scriptDuration.DeleteLabelValues(site, script)
-		return true
+	r.table.mu.Lock()
+	defer r.table.mu.Unlock()
+	row := r.table.rows[site]
+	if row == nil {
+		return
+	}
+	before := len(row.groups)
+	row.groups = slices.DeleteFunc(row.groups, func(g *group) bool {
+		return g.script != "" && !slices.Contains(scripts, g.script)
 	})
-	if len(left) > 0 {
-		r.scriptsOf[site] = left
+	if len(row.groups) < before {
+		row.handles = nil
+	}
+}
+
+// Limits sets what the site allows at once: connections, and requests that are
+// being answered. inFlight is 0 where that has no bound; there is no series then.
+func (s *Site) Limits(connections, inFlight int) {
+	s.connectionsLimit.Set(int64(connections))
+	if inFlight > 0 {
+		s.inFlightLimit.Set(int64(inFlight))
 	} else {
-		delete(r.scriptsOf, site)
+		s.inFlightLimit.hide()
 	}
 }
 
-// isOf reports whether a column is that of a script.
-func (f *families) isOf(c *column, script string) bool {
-	switch c.family {
-	case f.scriptRequests, f.scriptProcesses, f.scriptRestarts, f.scriptCPU:
-		return c.values[0] == script
-	}
-	return false
-}
-
-// Request counts one answered request. A method that is not of HTTP's is to be
-// passed as "other".
-func (s *Site) Request(method string, code int) { s.requests.get(method, code).Inc() }
-
-// Rejected counts a connection that was turned away.
-func (s *Site) Rejected(reason string) { s.row.cell(s.of.rejected, reason).Inc() }
+// Rejected counts a connection that was turned away. The reasons must be
+// constants of the program, here and below.
+func (s *Site) Rejected(reason string) { s.group.count(s.of.rejected, reason) }
 
 // BadRequest counts a request that is not HTTP.
-func (s *Site) BadRequest(reason string) { s.row.cell(s.of.badRequests, reason).Inc() }
+func (s *Site) BadRequest(reason string) { s.group.count(s.of.badRequests, reason) }
 
 // TunnelRefused counts a refused CONNECT.
-func (s *Site) TunnelRefused(reason string) { s.row.cell(s.of.tunnelRefused, reason).Inc() }
+func (s *Site) TunnelRefused(reason string) { s.group.count(s.of.tunnelRefused, reason) }
 
-// Script returns the handles for the script block with that label, which
-// Shape.Scripts must have named.
-func (s *Site) Script(name string) *Script { return s.scripts[name] }
-
-// Request counts a request that was handed to the script.
-func (s *Script) Request(result string) { s.row.cell(s.requests, s.name, result).Inc() }
-
-// requestCounters resolves http_requests_total by method and code without
-// building a label list for each request: a map that is copied on a miss.
-type requestCounters struct {
-	row   *row
-	of    *family
-	known atomic.Pointer[map[methodCode]*cell]
-	mu    sync.Mutex // held while known is replaced
-}
-
-type methodCode struct {
-	method string
-	code   int
-}
-
-func (c *requestCounters) get(method string, code int) *cell {
-	key := methodCode{method, code}
-	if known := c.known.Load(); known != nil {
-		if counter, ok := (*known)[key]; ok {
-			return counter
+// Script returns the handles for the script block with that label, or nil if
+// Shape.Scripts did not name it.
+func (s *Site) Script(name string) *Script {
+	for _, script := range s.scripts {
+		if script.group.script == name {
+			return script
 		}
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	next := map[methodCode]*cell{}
-	if known := c.known.Load(); known != nil {
-		next = maps.Clone(*known)
-	}
-	next[key] = c.row.cell(c.of, method, strconv.Itoa(code))
-	c.known.Store(&next)
-	return next[key]
+	return nil
+}
+
+// Request counts a request that was handed to the script.
+func (s *Script) Request(result string) {
+	s.group.count(s.requests, s.group.script, result)
 }

@@ -7,17 +7,21 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"sited/supervisor/config"
 )
 
 // admin is the admin endpoint: where it is and where it ought to be. Its
-// requests are answered by adminHandler. Owner only.
+// requests are answered by adminHandler. Owner only, but for names.
 type admin struct {
 	s       *Supervisor
 	handler http.Handler
-	ln      *net.TCPListener // nil while there is none
+	hosts   atomic.Pointer[[]string] // names it answers to; nil: none
+	ln      *net.TCPListener         // nil while there is none
 	server  *http.Server
 	addr    netip.AddrPort // of ln
 	wanted  netip.AddrPort
@@ -28,6 +32,15 @@ type admin struct {
 
 func newAdmin(s *Supervisor) *admin {
 	return &admin{s: s, handler: s.adminHandler(), backoff: backoff{min: s.opts.BackoffMin, max: s.opts.BackoffMax}}
+}
+
+// names are those that the endpoint answers to, besides IP addresses and
+// localhost. It may be called concurrently.
+func (a *admin) names() []string {
+	if hosts := a.hosts.Load(); hosts != nil {
+		return *hosts
+	}
+	return nil
 }
 
 func (a *admin) sockets() []*net.TCPListener {
@@ -44,22 +57,30 @@ func (a *admin) status() AdminStatus {
 	return AdminStatus{Addr: a.addr.String(), Reason: a.reason}
 }
 
-// adminMove is a change of the admin address on its way. A nil adminMove is no
-// change.
+// adminMove is a change of the admin endpoint on its way: of its address, of its
+// names, or of both. A nil adminMove is no change.
 type adminMove struct {
-	old string
-	new netip.AddrPort
-	ln  *net.TCPListener // bound for it
-	err error
+	old            string
+	new            netip.AddrPort
+	before, hosts  []string
+	addressIsBound bool
+	ln             *net.TCPListener // bound for new; nil when that is bound already
+	err            error
 }
 
 // planAdmin binds the admin address that cfg asks for, unless it is bound.
 func (s *Supervisor) planAdmin(cfg *config.Config) *adminMove {
-	if s.admin.ln != nil && s.admin.addr == cfg.Admin.Addr {
+	bound := s.admin.ln != nil && s.admin.addr == cfg.Admin.Addr
+	if bound && slices.Equal(s.admin.names(), cfg.Admin.Hosts) {
 		return nil
 	}
-	move := &adminMove{old: s.admin.status().Addr, new: cfg.Admin.Addr}
-	move.ln, move.err = s.listen(move.new, nil)
+	move := &adminMove{
+		old: s.admin.status().Addr, new: cfg.Admin.Addr, addressIsBound: bound,
+		before: s.admin.names(), hosts: cfg.Admin.Hosts,
+	}
+	if !bound {
+		move.ln, move.err = s.listen(move.new, nil)
+	}
 	return move
 }
 
@@ -74,21 +95,36 @@ func (s *Supervisor) abandonMove(m *adminMove) {
 
 // report is the report's line; outcome is that of a move that has no error.
 func (m *adminMove) report(outcome Outcome) *AdminMove {
-	switch {
-	case m == nil:
+	if m == nil {
 		return nil
-	case m.err != nil:
-		return &AdminMove{Old: m.old, New: m.new.String(), Outcome: Failure, Error: m.err.Error()}
-	default:
-		return &AdminMove{Old: m.old, New: m.new.String(), Outcome: outcome}
 	}
+	report := &AdminMove{Old: m.old, New: m.new.String(), Outcome: outcome}
+	if m.old != "" && !slices.Equal(m.before, m.hosts) {
+		report.Changes = []Change{{Name: "admin.hosts", Old: listText(m.before), New: listText(m.hosts)}}
+	}
+	if m.err != nil {
+		report.Outcome, report.Error = Failure, m.err.Error()
+	}
+	return report
+}
+
+// listText is a list as the configuration would write it, and "" for none.
+func listText(list []string) string {
+	if len(list) == 0 {
+		return ""
+	}
+	return `["` + strings.Join(list, `", "`) + `"]`
 }
 
 // apply serves on the new address and lets the old one end, or arranges another
-// try. m is nil when the admin endpoint is where it ought to be.
+// try; new names hold whatever comes of that. m is nil when the admin endpoint is
+// as it ought to be.
 func (a *admin) apply(m *adminMove) {
 	a.noTimer()
-	if m == nil {
+	if m != nil {
+		a.hosts.Store(&m.hosts)
+	}
+	if m == nil || m.addressIsBound {
 		a.wanted, a.reason = a.addr, ""
 		a.backoff.reset()
 		return

@@ -106,6 +106,50 @@ func TestAdminMoves(t *testing.T) {
 	}
 }
 
+// The names that the endpoint answers to are taken in live, and its address
+// stays as it is.
+func TestAdminHosts(t *testing.T) {
+	var site string
+	r := run(t, func(r *rig) []string {
+		site = r.site("a", r.port(), "A")
+		return []string{site}
+	})
+	block := func(hosts string) string {
+		return fmt.Sprintf("admin {\n  ip = %q\n  port = %d\n  hosts = %s\n}\n%s", r.ip, r.admin, hosts, site)
+	}
+	ask := func(host string, want int) {
+		t.Helper()
+		if status, body := r.ask("GET", "/metrics", "Host", host); status != want {
+			t.Errorf("Host %s: %d, want %d: %s", host, status, want, body)
+		}
+	}
+	ask("sited:9180", 421)
+
+	r.config(block(`["sited", "Monitor.example.org"]`))
+	preview, err := r.Preview(context.Background())
+	if err != nil || preview.ExitCode() != 2 {
+		t.Errorf("%v: plan:\n%s", err, preview.Text())
+	}
+	ask("sited:9180", 421) // a plan changes nothing
+	report := r.reload("applied", block(`["sited", "Monitor.example.org"]`))
+	want := "~ swap    (admin)  " + r.addr(r.admin) + "  applied\n      admin.hosts: (none) -> [\"sited\", \"monitor.example.org\"]\n"
+	if !strings.Contains(report.Text(), want) {
+		t.Errorf("no %q in:\n%s", want, report.Text())
+	}
+	for host, status := range map[string]int{
+		"sited": 200, "sited:9180": 200, "SITED:9180": 200, "monitor.example.org": 200, "localhost": 200, r.addr(r.admin): 200,
+		"sited.": 421, "sited.evil.example": 421, "evil.example": 421, "[sited": 200,
+	} {
+		ask(host, status)
+	}
+	if status, body := r.ask("POST", "/api/reload", "Host", "sited", "Origin", "http://evil.example"); status != 403 {
+		t.Errorf("a page of another origin: %d %s", status, body)
+	}
+	r.reload("unchanged", block(`["sited", "Monitor.example.org"]`))
+	r.reload("applied", block(`[]`))
+	ask("sited:9180", 421)
+}
+
 func TestAdminTakenAtStart(t *testing.T) {
 	var a int
 	var other net.Listener

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -14,49 +15,59 @@ import (
 
 const adminHint = `sited admin
 
+GET  /              the status page, for a browser
 GET  /metrics       Prometheus metrics
 GET  /healthz       200 while the process runs
 GET  /readyz        200 when every site serves, else 503 and the reasons
 GET  /api/sites     what every site is doing (JSON)
+GET  /api/sites/{site}/failures
+                    its last failed and slowest requests (JSON)
 GET  /api/plan      what a reload would do (JSON)
+GET  /api/reloads   what the last reloads came to (JSON)
 POST /api/reload    take the configuration in; ?all_or_nothing=1 (JSON)
 POST /api/upgrade   have the binary as it is now take over (JSON)
 `
 
 // adminHandler answers the admin endpoint's requests. A request must name the
-// endpoint by an IP address or as localhost, so that no page of another origin
-// reaches it through a name that resolves here (DNS rebinding); one that changes
-// something must not come from a page of another origin.
+// endpoint by an IP address, as localhost, or by a name that the configuration
+// gives it, so that no page of another origin reaches it through a name that
+// resolves here (DNS rebinding); one that changes something must not come from a
+// page of another origin.
 func (s *Supervisor) adminHandler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, adminHint) })
+	mux.HandleFunc("GET /{$}", s.serveRoot)
+	mux.HandleFunc("POST /reload", s.serveReloadForm)
 	mux.Handle("GET /metrics", s.reg.Handler())
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, "ok\n") })
 	mux.HandleFunc("GET /readyz", s.serveReady)
 	mux.HandleFunc("GET /api/sites", s.serveSites)
+	mux.HandleFunc("GET /api/sites/{site}/failures", s.serveFailures)
 	mux.HandleFunc("GET /api/plan", s.servePlan)
+	mux.HandleFunc("GET /api/reloads", s.serveReloads)
 	mux.HandleFunc("POST /api/reload", s.serveReload)
 	mux.HandleFunc("POST /api/upgrade", s.serveUpgrade)
 	guarded := http.NewCrossOriginProtection().Handler(mux)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		w.Header().Set("Cache-Control", "no-store")
-		if !localName(r.Host) {
-			text(w, http.StatusMisdirectedRequest, "call this endpoint by its IP address or as localhost\n")
+		if !s.admin.answersTo(r.Host) {
+			text(w, http.StatusMisdirectedRequest, "call this endpoint by its IP address, as localhost, or by a name that hosts in the admin block has\n")
 			return
 		}
 		guarded.ServeHTTP(w, r)
 	})
 }
 
-// localName reports whether a Host field names an IP address or localhost.
-func localName(host string) bool {
+// answersTo reports whether a Host field names an IP address, localhost, or one
+// of the names that the configuration gives the endpoint. It may be called
+// concurrently.
+func (a *admin) answersTo(host string) bool {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
 	}
 	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
 	_, err := netip.ParseAddr(host)
-	return err == nil || strings.EqualFold(host, "localhost")
+	return err == nil || strings.EqualFold(host, "localhost") || slices.Contains(a.names(), strings.ToLower(host))
 }
 
 func (s *Supervisor) serveReady(w http.ResponseWriter, r *http.Request) {

@@ -16,6 +16,7 @@ func (s *Supervisor) hold(changes []*change) {
 			st = s.newSite(c.Site, c.Wanted)
 		}
 		st.preparing++
+		c.recorder = st.recorder
 	}
 }
 

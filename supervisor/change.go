@@ -171,7 +171,7 @@ func scalar(name string, value any) string {
 		n, err := v.Int64()
 		switch {
 		case err != nil || n < 0:
-		case strings.HasPrefix(name, "timeouts.") || strings.HasSuffix(name, ".timeout"):
+		case strings.HasPrefix(name, "timeouts.") || strings.HasSuffix(name, ".timeout") || name == "logs.max_age":
 			return duration(time.Duration(n))
 		case isSize(name):
 			return size(n)
@@ -184,7 +184,7 @@ func scalar(name string, value any) string {
 
 func isSize(name string) bool {
 	switch name {
-	case "limits.max_body", "limits.max_header", "limits.max_uri", "logs.body":
+	case "limits.max_body", "limits.max_header", "limits.max_uri", "logs.body", "logs.max_size":
 		return true
 	}
 	return false

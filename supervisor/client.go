@@ -27,6 +27,13 @@ func (c Client) Status(ctx context.Context) (*Status, error) {
 	return status, c.call(ctx, http.MethodGet, "/api/sites", status)
 }
 
+// Failures tells what the flight recorder of a site holds. The error for a site
+// that the process does not know says which ones it does.
+func (c Client) Failures(ctx context.Context, site string) (*SiteFailures, error) {
+	failures := new(SiteFailures)
+	return failures, c.call(ctx, http.MethodGet, "/api/sites/"+url.PathEscape(site)+"/failures", failures)
+}
+
 // Plan tells what a reload would do.
 func (c Client) Plan(ctx context.Context) (*Report, error) {
 	report := new(Report)

@@ -120,8 +120,10 @@ func (s *Supervisor) swap(changes []*change) {
 // serve makes c's generation the current one of its site and of its socket.
 func (s *Supervisor) serve(st *site, c *change) {
 	st.count++
-	c.gen.number = st.count
+	c.gen.number, c.gen.since = st.count, time.Now()
+	c.gen.inst.SetGeneration(st.count)
 	st.current = c.gen
+	c.gen.inst.InForce()
 	if ep := s.endpoints[c.Wanted.Addr]; ep != nil {
 		before := ep.gen
 		ep.gen = c.gen

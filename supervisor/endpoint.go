@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -16,7 +17,8 @@ import (
 
 // generation is one instance of one site and what is needed to end it.
 type generation struct {
-	number int // counts from 1 for each site
+	number int       // counts from 1 for each site
+	since  time.Time // when it began to serve
 	spec   instance.Spec
 	inst   *instance.Instance
 	svc    *protocol.Service

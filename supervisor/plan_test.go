@@ -110,6 +110,8 @@ func TestChanges(t *testing.T) {
 		{"methods", func(s *instance.Spec) { s.Methods = []string{"GET"} },
 			[]Change{{"methods", `["GET", "HEAD", "OPTIONS"]`, `["GET"]`}}},
 		{"root", func(s *instance.Spec) { s.Root = "/x" }, []Change{{"root", `"/srv/a"`, `"/x"`}}},
+		{"rotation", func(s *instance.Spec) { s.Logs.MaxSize, s.Logs.MaxAge = 1<<30, 24*time.Hour },
+			[]Change{{"logs.max_age", "0s", "24h"}, {"logs.max_size", "100MiB", "1GiB"}}},
 		{"max_uri", func(s *instance.Spec) { s.Limits.MaxURI = 9<<10 + 1 },
 			[]Change{{"limits.max_uri", "8KiB", "9217B"}}},
 		{"max_connections", func(s *instance.Spec) { s.Limits.MaxConnections = 5 },

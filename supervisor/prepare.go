@@ -20,6 +20,8 @@ type change struct {
 	waits string // the site that holds the address, when that is what err says
 
 	refusal string // for Refused: what is wrong with the block
+
+	recorder *instance.Recorder // the site's
 }
 
 // needsGeneration reports whether a new instance is to be made for the step.
@@ -56,7 +58,7 @@ func (s *Supervisor) prepare(ctx context.Context, changes []*change) {
 			if ctx.Err() != nil {
 				return
 			}
-			gen, err := s.newGeneration(spec)
+			gen, err := s.newGeneration(spec, c.recorder)
 			<-slots
 			select {
 			case results <- result{c, gen, err}:
@@ -80,14 +82,14 @@ func (s *Supervisor) prepare(ctx context.Context, changes []*change) {
 	}
 }
 
-func (s *Supervisor) newGeneration(spec instance.Spec) (gen *generation, err error) {
+func (s *Supervisor) newGeneration(spec instance.Spec, recorder *instance.Recorder) (gen *generation, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			s.log.Error("panic while a site was prepared", "site", spec.Name, "panic", p, slog.String("stack", string(debug.Stack())))
 			gen, err = nil, fmt.Errorf("panic while preparing: %v", p)
 		}
 	}()
-	inst, err := s.newInstance(spec, instance.Shared{Metrics: s.reg, Files: s.files, Log: s.log})
+	inst, err := s.newInstance(spec, instance.Shared{Metrics: s.reg, Files: s.files, Log: s.log, Archive: &s.archive, Recorder: recorder})
 	if err != nil {
 		return nil, err
 	}

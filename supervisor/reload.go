@@ -31,7 +31,7 @@ func (s *Supervisor) Reload(ctx context.Context, req Request) (*Report, error) {
 	var report *Report
 	if err := s.journey(ctx, func() {
 		s.tellReloading()
-		report = s.take(config.Load(s.opts.File, s.opts.Env), req)
+		report = s.take(s.configs.Load(s.opts.File, s.opts.Env), req)
 		s.logReport(report)
 		s.ready()
 		s.giveBack()
@@ -49,7 +49,7 @@ func (s *Supervisor) fileChanged(ctx context.Context) {
 			return
 		}
 		defer s.giveBack()
-		cfg := config.Load(s.opts.File, s.opts.Env)
+		cfg := s.configs.Load(s.opts.File, s.opts.Env)
 		known := false
 		if err := s.do(ctx, func() { known = s.tried == cfg.Hash() }); err != nil || known {
 			return
@@ -80,7 +80,7 @@ func (s *Supervisor) tellReloading() {
 // Preview tells what Reload would do: it reads the configuration and tries
 // whether new addresses can be taken, and changes nothing.
 func (s *Supervisor) Preview(ctx context.Context) (*Report, error) {
-	cfg := config.Load(s.opts.File, s.opts.Env)
+	cfg := s.configs.Load(s.opts.File, s.opts.Env)
 	report := newReport(cfg, triggerPlan)
 	if err := s.do(ctx, func() {
 		if cfg.Fatal() {
@@ -191,6 +191,7 @@ func (s *Supervisor) take(cfg *config.Config, req Request) *Report {
 // record keeps what a reload came to. Owner only.
 func (s *Supervisor) record(report *Report) {
 	s.reg.Config.Reloaded(report.Result, report.Time)
+	s.recall.add(report)
 	s.last = &ReloadBrief{
 		Time: report.Time, Trigger: report.Trigger, Result: report.Result,
 		Summary: report.summary(), Errors: report.reasons(),

@@ -19,6 +19,7 @@ const (
 	triggerStart = "start"
 	triggerWatch = "watch"
 	triggerAPI   = "api"
+	triggerPage  = "page"
 	triggerPlan  = "plan"
 )
 
@@ -26,12 +27,12 @@ const (
 type Report struct {
 	FormatVersion int                 `json:"format_version"`
 	Time          time.Time           `json:"time"`
-	Trigger       string              `json:"trigger"` // start, watch, api, plan, or what Request said
+	Trigger       string              `json:"trigger"` // start, watch, api, page, plan, or what Request said
 	Hash          string              `json:"hash"`    // of the configuration read
 	Result        string              `json:"result"`  // applied, partial, refused or unchanged, as in config_reloads_total
 	Error         string              `json:"error,omitempty"`
 	Steps         []ReportStep        `json:"steps"`
-	Admin         *AdminMove          `json:"admin,omitempty"` // when the admin address changes
+	Admin         *AdminMove          `json:"admin,omitempty"` // when the admin endpoint changes
 	Diagnostics   []config.Diagnostic `json:"diagnostics"`
 
 	errors bool // the configuration has errors
@@ -67,12 +68,14 @@ type Live struct {
 	Processes   int `json:"processes"`
 }
 
-// AdminMove says what became of a change of the admin address.
+// AdminMove says what became of a change of the admin endpoint. Old and New are
+// the same when its address stays.
 type AdminMove struct {
-	Old     string  `json:"old"` // "" when it was not reachable before
-	New     string  `json:"new"`
-	Outcome Outcome `json:"outcome"`
-	Error   string  `json:"error,omitempty"`
+	Old     string   `json:"old"` // "" when it was not reachable before
+	New     string   `json:"new"`
+	Changes []Change `json:"changes,omitempty"` // of what is not the address
+	Outcome Outcome  `json:"outcome"`
+	Error   string   `json:"error,omitempty"`
 }
 
 // conclude works the result out from the steps.
@@ -124,13 +127,8 @@ func (r *Report) Text() string {
 	for i := range r.Steps {
 		r.Steps[i].text(&b)
 	}
-	if m := r.Admin; m != nil {
-		if m.Old == "" {
-			fmt.Fprintf(&b, "+ start   (admin)  %s%s\n", m.New, said(m.Outcome))
-		} else {
-			fmt.Fprintf(&b, "> rebind  (admin)  %s -> %s%s\n", m.Old, m.New, said(m.Outcome))
-		}
-		reason(&b, m.Error)
+	if r.Admin != nil {
+		r.Admin.text(&b)
 	}
 	b.WriteString(r.summary())
 	b.WriteByte('\n')
@@ -152,10 +150,27 @@ func (s *ReportStep) text(b *strings.Builder) {
 		fmt.Fprintf(b, "  %s", addr)
 	}
 	fmt.Fprintf(b, "%s%s\n", s.Live.text(), said(s.Outcome))
-	for _, c := range s.Changes {
+	changeLines(b, s.Changes)
+	reason(b, s.Error)
+}
+
+func (m *AdminMove) text(b *strings.Builder) {
+	switch m.Old {
+	case "":
+		fmt.Fprintf(b, "+ start   (admin)  %s%s\n", m.New, said(m.Outcome))
+	case m.New:
+		fmt.Fprintf(b, "~ swap    (admin)  %s%s\n", m.New, said(m.Outcome))
+	default:
+		fmt.Fprintf(b, "> rebind  (admin)  %s -> %s%s\n", m.Old, m.New, said(m.Outcome))
+	}
+	changeLines(b, m.Changes)
+	reason(b, m.Error)
+}
+
+func changeLines(b *strings.Builder, all []Change) {
+	for _, c := range all {
 		fmt.Fprintf(b, "      %s: %s -> %s\n", c.Name, cmp.Or(c.Old, "(none)"), cmp.Or(c.New, "(none)"))
 	}
-	reason(b, s.Error)
 }
 
 func reason(b *strings.Builder, text string) {

@@ -32,8 +32,9 @@ type site struct {
 	restarts  int
 	preparing int // journeys that prepare a generation of it
 
-	metrics *metrics.Site
-	log     *slog.Logger
+	metrics  *metrics.Site
+	recorder *instance.Recorder // of all its generations
+	log      *slog.Logger
 }
 
 func (s *Supervisor) newSite(name string, spec *instance.Spec) *site {
@@ -43,9 +44,10 @@ func (s *Supervisor) newSite(name string, spec *instance.Spec) *site {
 	}
 	st := &site{
 		name: name, state: Preparing, since: time.Now(),
-		backoff: backoff{min: s.opts.BackoffMin, max: s.opts.BackoffMax},
-		metrics: s.reg.Site(name, shape),
-		log:     s.log.With("site", name),
+		backoff:  backoff{min: s.opts.BackoffMin, max: s.opts.BackoffMax},
+		metrics:  s.reg.Site(name, shape),
+		recorder: instance.NewRecorder(),
+		log:      s.log.With("site", name),
 	}
 	s.sites[name] = st
 	st.show()
@@ -70,7 +72,7 @@ func (st *site) show() {
 	st.metrics.ConfigCurrent.Set(oneIf(st.isCurrent()))
 }
 
-func oneIf(yes bool) float64 {
+func oneIf(yes bool) int64 {
 	if yes {
 		return 1
 	}

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"sited/instance"
 )
 
 // Status is what the process is doing.
@@ -57,19 +59,52 @@ type AdminStatus struct {
 
 // SiteStatus is what one site is doing.
 type SiteStatus struct {
-	Name          string    `json:"name"`
-	Addr          string    `json:"addr,omitempty"`
-	Root          string    `json:"root,omitempty"`
-	Methods       []string  `json:"methods,omitempty"`
-	Scripts       []string  `json:"scripts,omitempty"` // extensions
-	State         State     `json:"state"`
-	Since         time.Time `json:"since"`
-	Generation    int       `json:"generation"` // 0: none has served yet
-	ConfigCurrent bool      `json:"config_current"`
-	Reason        string    `json:"reason,omitempty"`  // why it doesn't run what its newest block says
-	Problem       string    `json:"problem,omitempty"` // why it answers 503 although it serves
-	Restarts      int       `json:"restarts"`          // attempts to start it again
+	Name       string    `json:"name"`
+	Addr       string    `json:"addr,omitempty"`
+	Root       string    `json:"root,omitempty"`
+	Methods    []string  `json:"methods,omitempty"`
+	Scripts    []string  `json:"scripts,omitempty"` // extensions
+	State      State     `json:"state"`
+	Since      time.Time `json:"since"`
+	Generation int       `json:"generation"` // 0: none has served yet
+	// GenerationSince is when the current generation began to serve; not there
+	// when none serves.
+	GenerationSince time.Time `json:"generation_since,omitzero"`
+	ConfigCurrent   bool      `json:"config_current"`
+	Reason          string    `json:"reason,omitempty"`  // why it doesn't run what its newest block says
+	Problem         string    `json:"problem,omitempty"` // why it answers 503 although it serves
+	Restarts        int       `json:"restarts"`          // attempts to start it again
 	Live
+	Recent *Recent `json:"recent,omitempty"`
+
+	link string // where a browser finds the site; "" when that can't be said
+}
+
+// stateText is the state as a person reads it.
+func (s *SiteStatus) stateText() string {
+	text := string(s.State)
+	if s.State == Serving && !s.ConfigCurrent {
+		text += " (last good)"
+	}
+	if s.Problem != "" {
+		text += " (503)"
+	}
+	return text
+}
+
+// rateText and errorText are what was recent, for a person.
+func (s *SiteStatus) rateText() string {
+	if s.Recent == nil {
+		return "-"
+	}
+	return fmt.Sprintf("%.1f", s.Recent.Rate)
+}
+
+func (s *SiteStatus) errorText() string {
+	if s.Recent == nil || s.Recent.Rate == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.1f", s.Recent.ErrorRatio*100)
 }
 
 // NotReady lists the sites that ought to serve and don't, with the reason; and
@@ -107,17 +142,10 @@ func (s *Status) Text() string {
 	fmt.Fprintf(&b, "admin   %s%s\n\n", cmp.Or(s.Admin.Addr, "not reachable: "), s.Admin.Reason)
 
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "SITE\tADDRESS\tSTATE\tSINCE\tGEN\tCONNS\tREQS\tTUNNELS\tPROCS\tRESTARTS\tROOT")
+	fmt.Fprintln(w, "SITE\tADDRESS\tSTATE\tSINCE\tGEN\tREQ/S\tERR%\tCONNS\tREQS\tTUNNELS\tPROCS\tRESTARTS\tROOT")
 	for _, site := range s.Sites {
-		state := string(site.State)
-		if site.State == Serving && !site.ConfigCurrent {
-			state += " (last good)"
-		}
-		if site.Problem != "" {
-			state += " (503)"
-		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%s\n", site.Name, site.Addr, state,
-			site.Since.Format(time.DateTime), site.Generation, site.Connections, site.InFlight, site.Tunnels,
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\n", site.Name, site.Addr, site.stateText(),
+			site.Since.Format(time.DateTime), site.Generation, site.rateText(), site.errorText(), site.Connections, site.InFlight, site.Tunnels,
 			site.Processes, site.Restarts, site.Root)
 	}
 	_ = w.Flush() // into memory
@@ -155,6 +183,8 @@ func (st *site) status() SiteStatus {
 	switch {
 	case st.current != nil:
 		spec = &st.current.spec
+		out.GenerationSince = st.current.since
+		out.link = linkTo(spec)
 	case spec == nil && len(st.old) > 0:
 		spec = &st.old[len(st.old)-1].spec
 	}
@@ -166,4 +196,13 @@ func (st *site) status() SiteStatus {
 		out.Scripts = append(out.Scripts, script.Ext)
 	}
 	return out
+}
+
+// linkTo is where a browser of this machine finds a site: one that is asked by
+// its names is not found by its address, and no browser can be sent to a wildcard.
+func linkTo(spec *instance.Spec) string {
+	if len(spec.Hosts) > 0 || spec.Addr.Addr().IsUnspecified() {
+		return ""
+	}
+	return "http://" + spec.Addr.String() + "/"
 }

@@ -10,6 +10,7 @@ package supervisor
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -118,10 +119,14 @@ type Supervisor struct {
 	reg  *metrics.Registry
 	pid  int
 
+	configs config.Reloader
+
 	inbox chan func()   // what the owner is asked to do
 	over  chan struct{} // closed when the owner is gone
 	turn  chan struct{} // holds a token while a journey is under way
 	work  sync.WaitGroup
+
+	token string // a secret that the status page's forms send back
 
 	alone     atomic.Bool   // nobody is to be taken over from any more
 	upgrading chan struct{} // holds a token while an upgrade is under way or waits for its turn
@@ -133,6 +138,7 @@ type Supervisor struct {
 
 	newInstance func(instance.Spec, instance.Shared) (*instance.Instance, error)
 	files       *instance.Budget
+	archive     instance.Archive
 	reserve     *protocol.Spare // of all servers
 
 	// The owner's.
@@ -148,6 +154,7 @@ type Supervisor struct {
 	tried     string         // hash of the configuration read last
 	read      config.Reading // that it was made of
 	last      *ReloadBrief
+	recall    recall
 	watched   chan []string // the newest list of files to watch; holds at most one
 	inForce   []string      // files of the configuration applied last
 }
@@ -159,6 +166,7 @@ func New(opts Options) *Supervisor {
 		opts: opts, log: opts.Log, reg: metrics.New(opts.Version), pid: os.Getpid(),
 		inbox: make(chan func()), over: make(chan struct{}), turn: make(chan struct{}, 1), upgrading: make(chan struct{}, 1),
 		newInstance: instance.New, files: instance.NewBudget(instance.DefaultBudget),
+		token:     rand.Text(),
 		startedAt: time.Now(), phase: Starting,
 		sites:     map[string]*site{},
 		endpoints: map[netip.AddrPort]*endpoint{},
@@ -187,7 +195,7 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	defer s.closeSpare()
 	s.reserve = s.newReserve()
 	defer s.reserve.Close()
-	cfg := config.Load(s.opts.File, s.opts.Env)
+	cfg := s.configs.Load(s.opts.File, s.opts.Env)
 	if cfg.Fatal() {
 		close(s.over)
 		err := &ConfigError{Config: cfg}
@@ -197,6 +205,7 @@ func (s *Supervisor) Run(ctx context.Context) error {
 		return err
 	}
 	s.startedAt = time.Now()
+	s.work.Go(s.sample)
 	s.turn <- struct{}{}
 	s.background(func() { s.first(cfg) })
 	if s.opts.Watchdog > 0 {
@@ -376,8 +385,11 @@ func (s *Supervisor) journey(ctx context.Context, f func()) error {
 // Status tells what the process is doing.
 func (s *Supervisor) Status(ctx context.Context) (*Status, error) {
 	var status *Status
-	err := s.do(ctx, func() { status = s.status() })
-	return status, err
+	if err := s.do(ctx, func() { status = s.status() }); err != nil {
+		return nil, err
+	}
+	s.addRecent(status)
+	return status, nil
 }
 
 // Metrics is what the process exports.

@@ -16,7 +16,7 @@ func TestHelp(t *testing.T) {
 	if all.status != 0 || all.stderr != "" {
 		t.Errorf("sited alone: %+v", all)
 	}
-	for _, command := range []string{"run", "validate", "plan", "fmt", "reload", "status", "explain", "passwd", "version"} {
+	for _, command := range []string{"run", "validate", "plan", "fmt", "reload", "status", "logs", "explain", "passwd", "version"} {
 		if !strings.Contains(all.stdout, "\n  "+command+" ") {
 			t.Errorf("the list of commands has no %s", command)
 		}

@@ -58,11 +58,11 @@ func newLogs(t *testing.T) (*folder, *process) {
 
 // line is a line of a log in JSON.
 type line struct {
-	Time, Site, Remote, User, Method, Target, Version, Host, Referer, Error, Body, Script, Stderr string
-	UserAgent                                                                                     string `json:"user_agent"`
-	Port, Status                                                                                  int
-	Bytes, Received                                                                               int64
-	Duration                                                                                      float64
+	ID, Time, Site, Remote, User, Method, Target, Version, Host, Referer, Error, Body, Script, Stderr string
+	UserAgent                                                                                         string `json:"user_agent"`
+	Port, Status                                                                                      int
+	Bytes, Received                                                                                   int64
+	Duration                                                                                          float64
 }
 
 // lines waits until a log in JSON has n lines and takes them apart.
@@ -109,7 +109,10 @@ func TestLogJSON(t *testing.T) {
 	if first.Port == 0 || first.Duration <= 0 || first.Duration > 60 {
 		t.Errorf("port %d, duration %v", first.Port, first.Duration)
 	}
-	first.Time, first.Port, first.Duration = "", 0, 0
+	if !regexp.MustCompile(`^[0-9a-f]{16}$`).MatchString(first.ID) || first.ID == passed[1].ID {
+		t.Errorf("ids %q, %q", first.ID, passed[1].ID)
+	}
+	first.ID, first.Time, first.Port, first.Duration = "", "", 0, 0
 	if want := (line{
 		Site: "plain", Remote: "127.0.0.1", Method: "GET", Target: "/a.txt?q=1", Version: "1.1", Host: "site.example",
 		Status: 206, Bytes: 4, UserAgent: "a \"quoted\"\tone", Referer: "http://***@ref.example/",

@@ -76,6 +76,7 @@ request, and exports Prometheus metrics for every site.
   sited validate            is the file right?
   sited plan                what would a reload change?
   sited upgrade             run the binary as it is now, without losing a request
+  sited failures app        what went wrong at a site, and what was slow?
   sited explain GET http://127.0.0.1:8082/private/
                             what does a request get, and why?
 
@@ -97,7 +98,7 @@ The file is sites.hcl in the current folder unless another, or a folder of
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
 		runCommand(e), validateCommand(e), planCommand(e), fmtCommand(e), reloadCommand(e),
-		upgradeCommand(e), statusCommand(e), explainCommand(e), passwdCommand(e), versionCommand(e),
+		upgradeCommand(e), statusCommand(e), failuresCommand(e), logsCommand(e), explainCommand(e), passwdCommand(e), versionCommand(e),
 	)
 	return root
 }

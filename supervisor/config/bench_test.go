@@ -21,6 +21,15 @@ func BenchmarkLoad(b *testing.B) {
 	files["sites.hcl"] = all.String()
 	dir := write(b, files)
 	for _, name := range []string{"sites.hcl", "sites.d"} {
+		b.Run("again/"+name, func(b *testing.B) {
+			b.ReportAllocs()
+			var r Reloader
+			for b.Loop() {
+				if c := r.Load(filepath.Join(dir, name), noEnv); c.HasErrors() || len(c.Sites) != sites {
+					b.Fatal(len(c.Sites), c.Diags)
+				}
+			}
+		})
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {

@@ -102,11 +102,16 @@ var labelPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 var hostPattern = regexp.MustCompile(`^(\*\.)?[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$`)
 
 func checkHost(l *loader, s string, at hcl.Range) (string, bool) {
+	return l.hostName(s, at, `Write it like "example.org", or "*.example.org" for all names below it.`)
+}
+
+// hostName is s in lower case, if it is a host name; remedy says how else to
+// write it where nothing better is known.
+func (l *loader) hostName(s string, at hcl.Range, remedy string) (string, bool) {
 	host := strings.ToLower(s)
 	if hostPattern.MatchString(host) && len(host) <= 253 {
 		return host, true
 	}
-	remedy := `Write it like "example.org", or "*.example.org" for all names below it.`
 	switch {
 	case strings.Contains(s, "://"):
 		remedy = "Leave out what is before and after the name."
@@ -119,6 +124,16 @@ func checkHost(l *loader, s string, at hcl.Range) (string, bool) {
 	}
 	l.fail(at, "Invalid host name", "%s is not a DNS name. %s", quote(s), remedy)
 	return "", false
+}
+
+// checkAdminHost is checkHost for a name that must not stand for others: any of
+// those could be made to lead here (DNS rebinding).
+func checkAdminHost(l *loader, s string, at hcl.Range) (string, bool) {
+	if strings.HasPrefix(s, "*") {
+		l.fail(at, "Invalid host name", "%s stands for many names, and each that the admin endpoint answers to is a way to it. Write out those that are used.", quote(s))
+		return "", false
+	}
+	return l.hostName(s, at, `Write it like "sited" or "sited.example.org".`)
 }
 
 func checkIndex(l *loader, s string, at hcl.Range) (string, bool) {

@@ -41,7 +41,10 @@ type Config struct {
 }
 
 // Admin is what the admin block says.
-type Admin struct{ Addr netip.AddrPort }
+type Admin struct {
+	Addr  netip.AddrPort
+	Hosts []string // names in lower case that it may be called by, besides IP addresses and localhost
+}
 
 // Load reads the file at path, or the *.hcl files of the directory at path, and
 // everything they refer to. env is what the env function asks; os.LookupEnv
@@ -57,7 +60,10 @@ type edge struct {
 }
 
 func load(path string, os edge) *Config {
-	l := newLoader(path, os)
+	return newLoader(path, os).load()
+}
+
+func (l *loader) load() *Config {
 	l.readFiles()
 	l.findLost()
 	l.evalContext()
@@ -67,13 +73,17 @@ func load(path string, os edge) *Config {
 	base := l.defaults()
 	for _, f := range l.files {
 		for _, b := range f.blocks(blockSite) {
-			if len(b.Labels) > 0 {
+			if spec, ok := l.pieces.recalled[b]; ok {
+				l.sites = append(l.sites, l.recalled(spec, f, b))
+			} else if len(b.Labels) > 0 {
 				l.sites = append(l.sites, l.site(base, f, b))
 			}
 		}
 	}
 	for _, s := range l.sites {
-		l.checkSite(s)
+		if _, ok := l.pieces.recalled[s.block]; !ok {
+			l.checkSite(s)
+		}
 	}
 	l.checkLabels()
 	l.checkAddresses()

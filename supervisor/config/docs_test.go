@@ -210,7 +210,7 @@ func checkDefault(t *testing.T, dir, block, argument, fallback string) {
 		t.Errorf("%s.%s: %v, %v", block, argument, without.Diags, with.Diags)
 		return
 	}
-	if without.Admin != with.Admin || !reflect.DeepEqual(without.Sites[0], with.Sites[0]) {
+	if !reflect.DeepEqual(without.Admin, with.Admin) || !reflect.DeepEqual(without.Sites[0], with.Sites[0]) {
 		t.Errorf("%s.%s: %s is not what holds when it is left out", block, argument, value)
 	}
 }

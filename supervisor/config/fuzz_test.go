@@ -97,6 +97,9 @@ func invalid(s instance.Spec) string {
 		return "protected without passwords"
 	case s.Logs.Format != "json" && s.Logs.Format != "combined", s.Logs.Body < 0, s.Logs.Body > 1<<20:
 		return "logs"
+	case s.Logs.MaxSize < 0, s.Logs.MaxSize > 1<<40, s.Logs.MaxAge < 0, s.Logs.MaxAge > 10_000*time.Hour, s.Logs.Keep < 0, s.Logs.Keep > 100_000,
+		!slices.Contains([]string{"gzip", "zstd", "none"}, s.Logs.Compress):
+		return "rotation"
 	case s.Limits.MaxBody < 0, s.Limits.MaxBody > 1<<50, s.Limits.MaxHeader < 1<<10, s.Limits.MaxHeader > 1<<20,
 		s.Limits.MaxURI < 256, s.Limits.MaxURI > 64<<10, s.Limits.MaxConnections < 1, s.Limits.MaxConnections > 1e6:
 		return "limits"

@@ -105,7 +105,11 @@ func unpack(t *testing.T, archive *txtar.Archive) string {
 func render(t *testing.T, c *Config) (text, sites string) {
 	t.Helper()
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "admin %s, fatal %t, refused %q\n\n", c.Admin.Addr, c.Fatal(), c.Refused)
+	fmt.Fprintf(&b, "admin %s", c.Admin.Addr)
+	if len(c.Admin.Hosts) > 0 {
+		fmt.Fprintf(&b, " %q", c.Admin.Hosts)
+	}
+	fmt.Fprintf(&b, ", fatal %t, refused %q\n\n", c.Fatal(), c.Refused)
 	for _, d := range c.located {
 		fmt.Fprintf(&b, "%-5s %-8s %s", [...]string{"?", "error", "warn"}[d.diag.Severity], d.site, d.diag.Summary)
 		if at := d.diag.Subject; at != nil && at.CanSliceBytes(c.sources[at.Filename].Bytes) {

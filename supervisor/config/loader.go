@@ -34,6 +34,9 @@ type loader struct {
 	tainted  []hcl.Range // what could not be known because of an error elsewhere
 	lost     lost
 
+	pieces    pieces
+	forgotten bool // something about a site that was recalled is not as it was
+
 	badPasswords map[string]string // what is wrong with a password file, by its path
 	seen         map[seenKey]bool
 }

@@ -16,37 +16,47 @@ import (
 // without a word from there on leaves the lexer and the parser as they are at the
 // beginning of a file, so that the pieces are what the whole is; a line in a
 // heredoc, say, that only looks like an end leaves a piece that does not parse.
-func parsePieces(src []byte, name string) *hcl.File {
-	var whole *hcl.File
-	var body *hclsyntax.Body
+//
+// A piece that found remembers is not parsed.
+func parsePieces(src []byte, name string, found *pieces) *hcl.File {
+	whole, _ := hclsyntax.ParseConfig(nil, name, hcl.InitialPos)
+	body, ok := whole.Body.(*hclsyntax.Body)
+	if !ok {
+		return nil
+	}
 	start := hcl.InitialPos
-	for first := true; first || start.Byte < len(src); first = false {
+	for first := true; start.Byte < len(src); first = false {
 		piece := src[start.Byte:]
 		piece = piece[:pieceEnd(piece)]
 		if !first && bytes.HasPrefix(piece, []byte("\ufeff")) {
 			return nil // a byte order mark, which only the beginning of a file may have
 		}
-		if !simple(piece) && checkNesting(piece, name) != nil {
+		if b := found.recall(piece, name, start); b != nil {
+			body.Blocks = append(body.Blocks, b)
+		} else if part := parsePiece(piece, name, start); part == nil || !join(body, part) {
 			return nil
-		}
-		f, diags := hclsyntax.ParseConfig(piece, name, start)
-		if len(diags) > 0 {
-			return nil
-		}
-		part, ok := f.Body.(*hclsyntax.Body)
-		if !ok {
-			return nil
-		}
-		if first {
-			whole, body = f, part
-		} else if !join(body, part) {
-			return nil
+		} else {
+			found.parsed(part, piece)
 		}
 		start.Byte += len(piece)
 		start.Line += bytes.Count(piece, []byte{'\n'})
 	}
 	whole.Bytes = src
 	return whole
+}
+
+// parsePiece parses a piece, or returns nil when there is anything to be said about
+// it.
+func parsePiece(piece []byte, name string, start hcl.Pos) *hclsyntax.Body {
+	if !simple(piece) && checkNesting(piece, name) != nil {
+		return nil
+	}
+	f, diags := hclsyntax.ParseConfig(piece, name, start)
+	if len(diags) > 0 {
+		return nil
+	}
+	body, _ := f.Body.(*hclsyntax.Body)
+	return body
 }
 
 // pieceEnd is where the first piece of src ends.

@@ -51,8 +51,8 @@ func FuzzPieces(f *testing.F) {
 		if checkText(src, "f") != nil {
 			return
 		}
-		pieces := parsePieces(src, "f")
-		if pieces == nil {
+		inPieces := parsePieces(src, "f", &pieces{})
+		if inPieces == nil {
 			return
 		}
 		if d := checkNesting(src, "f"); d != nil {
@@ -62,7 +62,7 @@ func FuzzPieces(f *testing.F) {
 		if len(diags) > 0 {
 			t.Fatalf("%q parses in pieces, but as a whole: %v", src, diags)
 		}
-		a, b := pieces.Body.(*hclsyntax.Body), whole.Body.(*hclsyntax.Body)
+		a, b := inPieces.Body.(*hclsyntax.Body), whole.Body.(*hclsyntax.Body)
 		if len(a.Attributes) == 0 {
 			a.Attributes = b.Attributes // nil or empty
 		}
@@ -78,11 +78,11 @@ func FuzzPieces(f *testing.F) {
 // A file of many blocks is read in pieces, and one that is wrong is not.
 func TestParsePieces(t *testing.T) {
 	good := strings.Repeat("site \"a\" {\n  root = \"x\"\n}\n", 3)
-	if f := parsePieces([]byte(good), "f"); f == nil || len(f.Body.(*hclsyntax.Body).Blocks) != 3 {
+	if f := parsePieces([]byte(good), "f", &pieces{}); f == nil || len(f.Body.(*hclsyntax.Body).Blocks) != 3 {
 		t.Errorf("%+v", f)
 	}
 	for _, bad := range []string{good + "site {\n", good + "}\n", "x = 1\n" + good + "x = 2\n", good + "y = " + strings.Repeat("(", maxNesting+1)} {
-		if f := parsePieces([]byte(bad), "f"); f != nil {
+		if f := parsePieces([]byte(bad), "f", &pieces{}); f != nil {
 			t.Errorf("%q was parsed", bad)
 		}
 	}

@@ -71,6 +71,7 @@ func siteArgs() []argument[instance.Spec] {
 		wordsArg("try", func(s *instance.Spec) *[]string { return &s.Try }, 0, checkTry),
 		boolArg("listing", func(s *instance.Spec) *bool { return &s.Listing }),
 		wordsArg("precompressed", func(s *instance.Spec) *[]string { return &s.Precompressed }, 0, checkCoding),
+		boolArg("request_id", func(s *instance.Spec) *bool { return &s.RequestID }),
 	}
 }
 
@@ -122,6 +123,10 @@ func logsArgs() []argument[instance.Logs] {
 		pathArg("failed", func(g *instance.Logs) *string { return &g.Failed }, true),
 		textArg("format", func(g *instance.Logs) *string { return &g.Format }, checkFormat),
 		sizeArg("body", func(g *instance.Logs) *int64 { return &g.Body }, 0, 1<<20),
+		maxSizeArg("max_size", func(g *instance.Logs) *int64 { return &g.MaxSize }),
+		maxAgeArg("max_age", func(g *instance.Logs) *time.Duration { return &g.MaxAge }),
+		intArg("keep", func(g *instance.Logs) *int { return &g.Keep }, 0, 100_000),
+		textArg("compress", func(g *instance.Logs) *string { return &g.Compress }, checkCompress),
 	}
 }
 
@@ -151,6 +156,7 @@ func adminArgs() []argument[Admin] {
 	return []argument[Admin]{
 		ipArg(func(a *Admin) *netip.AddrPort { return &a.Addr }),
 		portArg(func(a *Admin) *netip.AddrPort { return &a.Addr }),
+		wordsArg("hosts", func(a *Admin) *[]string { return &a.Hosts }, 0, checkAdminHost),
 	}
 }
 

@@ -144,7 +144,7 @@ func (l *loader) readConfig(name, path string) {
 		l.failFile(path, "Unreadable file", "The configuration file %s can't be read: %v. %s", name, err, readable(err))
 		return
 	}
-	parsed, diags := parse(src, name)
+	parsed, diags := parse(src, name, &l.pieces)
 	l.cfg.sources[name] = parsed
 	f.body, _ = parsed.Body.(*hclsyntax.Body)
 	if slices.ContainsFunc(diags, isSyntaxError) || f.body == nil {
@@ -178,13 +178,14 @@ func readable(err error) string {
 }
 
 // parse is hclsyntax.ParseConfig for input that nobody vouches for. The file it
-// returns is never nil, but its Body may be.
-func parse(src []byte, name string) (*hcl.File, hcl.Diagnostics) {
+// returns is never nil, but its Body may be. found is told what there is.
+func parse(src []byte, name string, found *pieces) (*hcl.File, hcl.Diagnostics) {
 	d := checkText(src, name)
 	if d == nil {
-		if f := parsePieces(src, name); f != nil {
+		if f := parsePieces(src, name, found); f != nil {
 			return f, nil
 		}
+		found.whole(src)
 		d = checkNesting(src, name)
 	}
 	if d != nil {

@@ -13,6 +13,9 @@ func didYouMean(suggestion string) string {
 	return fmt.Sprintf(" Did you mean %q?", suggestion)
 }
 
+// Nearest is the one of names that given was probably meant to be, or "".
+func Nearest(given string, names []string) string { return nearest(given, names) }
+
 // nearest is the name that given was probably meant to be: one that differs in
 // case only, or the one with the smallest edit distance, which is at most 2 and
 // half of the name.

@@ -136,16 +136,21 @@ func (l *loader) checkPasswords(s *site) {
 			s.spec.Passwords, err, s.spec.Passwords)
 		return
 	}
-	problems, known := l.badPasswords[s.spec.Passwords]
-	if !known {
-		problems = passwordProblems(content)
-		l.badPasswords[s.spec.Passwords] = problems
-	}
-	if problems != "" {
+	if problems := l.problemsIn(s.spec.Passwords, content); problems != "" {
 		l.warn(e.Range(), "Unusable passwords",
 			"The users of these lines can't log in; all others can.\n%sSet a user's password with `sited passwd %s USER`, or remove the line.",
 			problems, s.spec.Passwords)
 	}
+}
+
+// problemsIn is passwordProblems, once for each file.
+func (l *loader) problemsIn(path string, content []byte) string {
+	problems, known := l.badPasswords[path]
+	if !known {
+		problems = passwordProblems(content)
+		l.badPasswords[path] = problems
+	}
+	return problems
 }
 
 // passwordProblems lists the first few lines of a password file that can't be
