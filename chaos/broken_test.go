@@ -13,6 +13,8 @@ import (
 	"unicode/utf16"
 
 	"golang.org/x/sys/unix"
+
+	"sited/rig"
 )
 
 // breakage is a way in which sites.hcl can't be used any more.
@@ -29,25 +31,25 @@ var breakages = []breakage{
 	{name: "deleted", hidden: true, says: []string{"can't be read: no such file or directory", "Put it there, or give the path of another"},
 		spoil: func(t *testing.T, b *broken) { b.clear() }},
 	{name: "folder gone", hidden: true, says: []string{"can't be read: no such file or directory", "Put it there, or give the path of another"},
-		spoil: func(t *testing.T, b *broken) { must(t, os.Rename(b.dir, b.dir+".old")) }},
+		spoil: func(t *testing.T, b *broken) { rig.Must(t, os.Rename(b.Dir, b.Dir+".old")) }},
 	{name: "folder of another", hidden: true, says: []string{"can't be read: no such file or directory", "Put it there, or give the path of another"},
 		spoil: func(t *testing.T, b *broken) {
-			must(t, os.Rename(b.dir, b.dir+".old"))
-			b.write("others.txt", "no configuration")
+			rig.Must(t, os.Rename(b.Dir, b.Dir+".old"))
+			b.Write("others.txt", "no configuration")
 		}},
 	{name: "file in the place of the folder", hidden: true, says: []string{"can't be read: not a directory", "has to be one"},
 		spoil: func(t *testing.T, b *broken) {
-			must(t, os.Rename(b.dir, b.dir+".old"))
-			must(t, os.WriteFile(b.dir, nil, 0o644))
+			rig.Must(t, os.Rename(b.Dir, b.Dir+".old"))
+			rig.Must(t, os.WriteFile(b.Dir, nil, 0o644))
 		}},
 	{name: "directory", says: []string{"has no file whose name ends in .hcl", "Put one there, or give the path of a file"},
-		spoil: func(t *testing.T, b *broken) { b.clear(); must(t, os.Mkdir(b.path("sites.hcl"), 0o755)) }},
+		spoil: func(t *testing.T, b *broken) { b.clear(); rig.Must(t, os.Mkdir(b.Path("sites.hcl"), 0o755)) }},
 	{name: "FIFO", hidden: true, says: []string{"it is a FIFO, not a regular file", "Put a file that can be read in its place"},
-		spoil: func(t *testing.T, b *broken) { b.clear(); must(t, syscall.Mkfifo(b.path("sites.hcl"), 0o644)) }},
+		spoil: func(t *testing.T, b *broken) { b.clear(); rig.Must(t, syscall.Mkfifo(b.Path("sites.hcl"), 0o644)) }},
 	{name: "socket", hidden: true, says: []string{"can't be read", "Put a file that can be read in its place"},
 		spoil: func(t *testing.T, b *broken) {
 			b.clear()
-			must(t, unix.Mknod(b.path("sites.hcl"), unix.S_IFSOCK|0o644, 0))
+			rig.Must(t, unix.Mknod(b.Path("sites.hcl"), unix.S_IFSOCK|0o644, 0))
 		}},
 	{name: "device", hidden: true, says: []string{"it is a device, not a regular file", "Put a file that can be read in its place"},
 		spoil: func(t *testing.T, b *broken) { b.link("/dev/zero") }},
@@ -58,25 +60,25 @@ var breakages = []breakage{
 	{name: "error of the disk", hidden: true, says: []string{"can't be read: input/output error", "Put a file that can be read in its place"},
 		spoil: func(t *testing.T, b *broken) { b.link("/proc/self/mem") }},
 	{name: "no permission", hidden: true, nobody: true, says: []string{"can't be read: permission denied", "Let the user that sited runs as read it"},
-		spoil: func(t *testing.T, b *broken) { must(t, os.Chmod(b.path("sites.hcl"), 0)) }},
+		spoil: func(t *testing.T, b *broken) { rig.Must(t, os.Chmod(b.Path("sites.hcl"), 0)) }},
 	{name: "10 MB of garbage", hidden: true, says: []string{"it is larger than 1MiB", "Put the sites into several files of one directory"},
-		spoil: func(t *testing.T, b *broken) { b.write("sites.hcl", garbage(10_000_000)) }},
+		spoil: func(t *testing.T, b *broken) { b.Write("sites.hcl", garbage(10_000_000)) }},
 	{name: "500 kB of garbage", hidden: true, says: []string{"Not a text file", "Save the file as UTF-8"},
-		spoil: func(t *testing.T, b *broken) { b.write("sites.hcl", garbage(500_000)) }},
+		spoil: func(t *testing.T, b *broken) { b.Write("sites.hcl", garbage(500_000)) }},
 	{name: "2 MB of comments", hidden: true, says: []string{"it is larger than 1MiB", "Put the sites into several files of one directory"},
 		spoil: func(t *testing.T, b *broken) {
-			b.write("sites.hcl", b.text(2)+strings.Repeat("# a comment\n", 200_000))
+			b.Write("sites.hcl", b.text(2)+strings.Repeat("# a comment\n", 200_000))
 		}},
 	{name: "empty", says: []string{"has no site block", "The least is"},
-		spoil: func(t *testing.T, b *broken) { b.write("sites.hcl", "") }},
+		spoil: func(t *testing.T, b *broken) { b.Write("sites.hcl", "") }},
 	{name: "nothing but a comment", says: []string{"has no site block", "The least is"},
-		spoil: func(t *testing.T, b *broken) { b.write("sites.hcl", "# later\n") }},
+		spoil: func(t *testing.T, b *broken) { b.Write("sites.hcl", "# later\n") }},
 	{name: "half of it", says: []string{"There is no closing brace for this block"},
-		spoil: func(t *testing.T, b *broken) { b.write("sites.hcl", b.text(2)[:len(b.text(2))-3]) }},
+		spoil: func(t *testing.T, b *broken) { b.Write("sites.hcl", b.text(2)[:len(b.text(2))-3]) }},
 	{name: "NUL", hidden: true, says: []string{"byte 0x00", "Save the file as UTF-8"},
-		spoil: func(t *testing.T, b *broken) { b.write("sites.hcl", b.text(2)+"\x00") }},
+		spoil: func(t *testing.T, b *broken) { b.Write("sites.hcl", b.text(2)+"\x00") }},
 	{name: "UTF-16", hidden: true, says: []string{"not text in UTF-8", "Save the file as UTF-8"},
-		spoil: func(t *testing.T, b *broken) { b.write("sites.hcl", inUTF16(b.text(2))) }},
+		spoil: func(t *testing.T, b *broken) { b.Write("sites.hcl", inUTF16(b.text(2))) }},
 }
 
 func garbage(n int) string {
@@ -105,11 +107,11 @@ func TestBrokenFile(t *testing.T) {
 	var all []*broken
 	for _, kind := range breakages {
 		b := newBroken(t, kind)
-		b.process = b.launch()
+		b.Process = b.Launch()
 		all = append(all, b)
 	}
 	for _, b := range all {
-		b.ready()
+		b.Ready()
 		b.shows("as it began", 1)
 	}
 	for _, b := range all {
@@ -127,8 +129,8 @@ func TestBrokenFile(t *testing.T) {
 
 // broken is a sited whose file is broken.
 type broken struct {
-	*rig
-	*process
+	*rig.Rig
+	*rig.Process
 	breakage
 	base  string
 	kept  map[string]*wire // by site
@@ -138,15 +140,15 @@ type broken struct {
 // newBroken makes the folder. What the sites serve is beside that of the file,
 // which may go.
 func newBroken(t *testing.T, kind breakage) *broken {
-	b := &broken{rig: newRig(t, "web", "twin"), breakage: kind, kept: map[string]*wire{}}
+	b := &broken{Rig: rig.New(t, binary, "web", "twin"), breakage: kind, kept: map[string]*wire{}}
 	if kind.nobody && os.Geteuid() == 0 {
 		b.runAsNobody()
 	}
-	b.base = b.dir
-	b.dir += "/etc"
-	must(t, os.MkdirAll(b.base+"/www", 0o755))
-	must(t, os.WriteFile(b.base+"/www/index.html", []byte("page"), 0o644))
-	b.write("sites.hcl", b.text(1))
+	b.base = b.Dir
+	b.Dir += "/etc"
+	rig.Must(t, os.MkdirAll(b.base+"/www", 0o755))
+	rig.Must(t, os.WriteFile(b.base+"/www/index.html", []byte("page"), 0o644))
+	b.Write("sites.hcl", b.text(1))
 	t.Cleanup(func() {
 		for _, w := range b.kept {
 			w.Close()
@@ -158,14 +160,14 @@ func newBroken(t *testing.T, kind breakage) *broken {
 // runAsNobody has sited run as a user who is not root, whom no file keeps out. The
 // folders of the tests keep everyone else out, the one with the binary as well.
 func (b *broken) runAsNobody() {
-	b.t.Helper()
+	b.T.Helper()
 	dir, err := os.MkdirTemp("", "sited-chaos-nobody-")
-	must(b.t, err)
-	b.t.Cleanup(func() { os.RemoveAll(dir) })
-	must(b.t, os.Chmod(dir, 0o755))
-	must(b.t, os.Link(binary, dir+"/sited"))
-	b.dir, b.binary = dir, dir+"/sited"
-	b.user = &syscall.Credential{Uid: 65534, Gid: 65534}
+	rig.Must(b.T, err)
+	b.T.Cleanup(func() { os.RemoveAll(dir) })
+	rig.Must(b.T, os.Chmod(dir, 0o755))
+	rig.Must(b.T, os.Link(binary, dir+"/sited"))
+	b.Dir, b.Binary = dir, dir+"/sited"
+	b.User = &syscall.Credential{Uid: 65534, Gid: 65534}
 }
 
 // text is a good file.
@@ -186,45 +188,45 @@ site %q {
 }
 `, site, site, b.base+"/www", gen)
 	}
-	return b.fill(text)
+	return b.Fill(text)
 }
 
 // clear removes what is there.
 func (b *broken) clear() {
-	b.t.Helper()
-	must(b.t, os.RemoveAll(b.path("sites.hcl")))
+	b.T.Helper()
+	rig.Must(b.T, os.RemoveAll(b.Path("sites.hcl")))
 }
 
 // link puts a symbolic link in the place of the file.
 func (b *broken) link(to string) {
-	b.t.Helper()
+	b.T.Helper()
 	b.clear()
-	must(b.t, os.Symlink(to, b.path("sites.hcl")))
+	rig.Must(b.T, os.Symlink(to, b.Path("sites.hcl")))
 }
 
 // wrong makes the test fail.
 func (b *broken) wrong(format string, args ...any) {
-	b.t.Helper()
-	b.t.Errorf("%s: %s", b.name, fmt.Sprintf(format, args...))
+	b.T.Helper()
+	b.T.Errorf("%s: %s", b.name, fmt.Sprintf(format, args...))
 }
 
 // generation asks a site on the connection that has been there from the start, and
 // on a new one.
 func (b *broken) generation(site string) string {
-	b.t.Helper()
-	fresh, err := dial(b.addrs[site])
-	must(b.t, err)
+	b.T.Helper()
+	fresh, err := dial(b.Addrs[site])
+	rig.Must(b.T, err)
 	defer fresh.Close()
 	if b.kept[site] == nil {
-		b.kept[site], err = dial(b.addrs[site])
-		must(b.t, err)
+		b.kept[site], err = dial(b.Addrs[site])
+		rig.Must(b.T, err)
 	}
 	var found []string
 	for _, w := range []*wire{b.kept[site], fresh} {
-		must(b.t, w.send(head("GET /")))
+		rig.Must(b.T, w.send(head("GET /")))
 		a, err := w.answer("GET")
 		if err != nil || a.status != 200 || a.body != "page" || a.closes {
-			b.t.Fatalf("%s, %s: %+v, %v", b.name, site, a, err)
+			b.T.Fatalf("%s, %s: %+v, %v", b.name, site, a, err)
 		}
 		found = append(found, a.header.Get("X-Generation"))
 	}
@@ -236,7 +238,7 @@ func (b *broken) generation(site string) string {
 
 // shows sees that all sites are of that generation.
 func (b *broken) shows(when string, gen int) {
-	b.t.Helper()
+	b.T.Helper()
 	for _, site := range []string{"web", "twin"} {
 		if got := b.generation(site); got != fmt.Sprint(gen) {
 			b.wrong("%s: %s shows generation %s, want %d", when, site, got, gen)
@@ -246,49 +248,49 @@ func (b *broken) shows(when string, gen int) {
 
 // checkBroken waits until sited has noticed, and looks at all that tells of it.
 func (b *broken) checkBroken() {
-	b.t.Helper()
-	eventually(b.t, b.name+": the metric says so", func() bool {
-		n, err := b.metric("sited_config_last_reload_successful")
-		must(b.t, err)
+	b.T.Helper()
+	rig.Eventually(b.T, b.name+": the metric says so", func() bool {
+		n, err := b.Metric("sited_config_last_reload_successful")
+		rig.Must(b.T, err)
 		return n == 0
 	})
 	b.shows("broken", 1)
 	b.checkTold("the log", b.diagnostics())
-	if s := b.status(); s.Config.Reload.Result != "refused" || s.Config.Reload.Trigger != "watch" || len(s.Config.Reload.Errors) == 0 {
+	if s := status(b.Rig); s.Config.Reload.Result != "refused" || s.Config.Reload.Trigger != "watch" || len(s.Config.Reload.Errors) == 0 {
 		b.wrong("/api/sites: %+v", s.Config.Reload)
 	}
 	for _, series := range []string{`sited_site_up{site="web"}`, `sited_site_config_current{site="web"}`} {
-		if n, err := b.metric(series); err != nil || n != 1 {
+		if n, err := b.Metric(series); err != nil || n != 1 {
 			b.wrong("%s: %v, %v; its block is not what is wrong", series, n, err)
 		}
 	}
-	file, admin := b.path("sites.hcl"), b.addrs["admin"]
-	status, said := b.sited("status", "--admin", admin, file)
+	file, admin := b.Path("sites.hcl"), b.Addrs["admin"]
+	status, said := b.Sited("status", "--admin", admin, file)
 	if status != 0 || !strings.Contains(said, "Refused, nothing was changed") || !strings.Contains(said, file) {
 		b.wrong("sited status: %d, %s", status, said)
 	}
-	if status, said = b.sited("validate", file); status != 1 {
+	if status, said = b.Sited("validate", file); status != 1 {
 		b.wrong("sited validate: exit status %d", status)
 	}
 	b.checkTold("sited validate", said)
-	if status, said = b.sited("reload", "--admin", admin, file); status != 1 || !strings.Contains(said, "Refused, nothing was changed") {
+	if status, said = b.Sited("reload", "--admin", admin, file); status != 1 || !strings.Contains(said, "Refused, nothing was changed") {
 		b.wrong("sited reload: %d, %s", status, said)
 	}
 	b.checkTold("sited reload", said)
-	if status, said = b.sited("reload", file); b.hidden && (status != 1 || !strings.Contains(said, "name it with --admin ip:port")) {
+	if status, said = b.Sited("reload", file); b.hidden && (status != 1 || !strings.Contains(said, "name it with --admin ip:port")) {
 		b.wrong("sited reload without --admin: %d, %s", status, said)
 	}
 	// The watcher looks when there may be something new; there is not.
-	must(b.t, os.MkdirAll(b.base+"/..data", 0o755))
-	must(b.t, os.Remove(b.base+"/..data"))
-	b.spoke = b.said(`"msg":"configuration read"`)
+	rig.Must(b.T, os.MkdirAll(b.base+"/..data", 0o755))
+	rig.Must(b.T, os.Remove(b.base+"/..data"))
+	b.spoke = b.Said(`"msg":"configuration read"`)
 	b.checkSaid("broken")
 }
 
 // checkTold sees that a message names the file, what is wrong with it, and the
 // remedy. Lines are broken where it suits the message.
 func (b *broken) checkTold(where, said string) {
-	b.t.Helper()
+	b.T.Helper()
 	told := strings.Join(strings.Fields(said), " ")
 	for _, want := range append(slices.Clone(b.says), "sites.hcl") {
 		if !strings.Contains(told, want) {
@@ -299,7 +301,7 @@ func (b *broken) checkTold(where, said string) {
 
 // diagnostics is what the log says that is wrong with configurations.
 func (b *broken) diagnostics() (found string) {
-	for line := range strings.Lines(b.stderr.String()) {
+	for line := range strings.Lines(b.Stderr.String()) {
 		var entry struct{ Msg, Diagnostics string }
 		if json.Unmarshal([]byte(line), &entry) == nil && entry.Msg == "configuration" {
 			found += entry.Diagnostics + "\n"
@@ -311,40 +313,40 @@ func (b *broken) diagnostics() (found string) {
 // checkSaid sees that the log has told of the broken file once, whoever has asked
 // or looked since.
 func (b *broken) checkSaid(when string) {
-	b.t.Helper()
-	if n := b.said(`"msg":"configuration"`); n != 1 {
-		b.wrong("%s: the log tells %d times what is wrong, want once:\n%s", when, n, b.stderr.String())
+	b.T.Helper()
+	if n := b.Said(`"msg":"configuration"`); n != 1 {
+		b.wrong("%s: the log tells %d times what is wrong, want once:\n%s", when, n, b.Stderr.String())
 	}
-	if n := b.said(`"msg":"configuration read"`); n != b.spoke {
-		b.wrong("%s: the log tells of %d reloads and not of %d, though nobody has asked:\n%s", when, n, b.spoke, b.stderr.String())
+	if n := b.Said(`"msg":"configuration read"`); n != b.spoke {
+		b.wrong("%s: the log tells of %d reloads and not of %d, though nobody has asked:\n%s", when, n, b.spoke, b.Stderr.String())
 	}
 	b.shows(when, 1)
 }
 
 // checkMended brings a good file back.
 func (b *broken) checkMended() {
-	b.t.Helper()
-	if _, err := os.Stat(b.dir + ".old"); err == nil {
-		must(b.t, os.RemoveAll(b.dir))
-		must(b.t, os.Rename(b.dir+".old", b.dir))
+	b.T.Helper()
+	if _, err := os.Stat(b.Dir + ".old"); err == nil {
+		rig.Must(b.T, os.RemoveAll(b.Dir))
+		rig.Must(b.T, os.Rename(b.Dir+".old", b.Dir))
 	} else {
 		b.clear()
 	}
-	b.replaceConfig(b.text(3))
-	eventually(b.t, b.name+": the good file is taken in", func() bool {
+	b.ReplaceConfig(b.text(3))
+	rig.Eventually(b.T, b.name+": the good file is taken in", func() bool {
 		return b.generation("web") == "3" && b.generation("twin") == "3"
 	})
-	eventually(b.t, b.name+": the metric says so", func() bool {
-		n, err := b.metric("sited_config_last_reload_successful")
+	rig.Eventually(b.T, b.name+": the metric says so", func() bool {
+		n, err := b.Metric("sited_config_last_reload_successful")
 		return err == nil && n == 1
 	})
-	if status, said := b.sited("reload", b.path("sites.hcl")); status != 0 || !strings.Contains(said, "No changes") {
+	if status, said := b.Sited("reload", b.Path("sites.hcl")); status != 0 || !strings.Contains(said, "No changes") {
 		b.wrong("sited reload of the good file: %d, %s", status, said)
 	}
-	if n := b.said(`"msg":"configuration"`); n != 1 {
-		b.wrong("mended, and the log tells %d times what is wrong:\n%s", n, b.stderr.String())
+	if n := b.Said(`"msg":"configuration"`); n != 1 {
+		b.wrong("mended, and the log tells %d times what is wrong:\n%s", n, b.Stderr.String())
 	}
-	if s := b.status(); s.Sites[0].Restarts != 0 || s.Sites[1].Restarts != 0 {
+	if s := status(b.Rig); s.Sites[0].Restarts != 0 || s.Sites[1].Restarts != 0 {
 		b.wrong("sites were restarted: %+v", s.Sites)
 	}
 }

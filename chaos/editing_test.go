@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"sited/rig"
 	"sited/supervisor"
 	"sited/supervisor/config"
 )
@@ -187,7 +188,7 @@ const burstEvery = 8
 
 // round makes one edit, or a burst of them, and sees that it is taken in.
 func (e *edits) round() {
-	e.t.Helper()
+	e.T.Helper()
 	e.rounds++
 	if !e.broken && e.rounds >= burstEvery {
 		e.rounds = 0
@@ -213,7 +214,7 @@ func (e *edits) round() {
 
 // edited writes the file and sees that it is taken in, however that is.
 func (e *edits) edited() {
-	e.t.Helper()
+	e.T.Helper()
 	e.write(e.pick(writeKinds))
 	e.confirm(e.pick(triggers))
 }
@@ -227,38 +228,38 @@ func (e *edits) write(how string) {
 	e.counts.add("written: " + how)
 	switch how {
 	case "rename":
-		e.replaceConfig(text)
+		e.ReplaceConfig(text)
 	case "in place":
-		e.config(text)
+		e.Config(text)
 	case "in pieces":
-		e.rig.write("sites.hcl", text[:len(text)/3])
+		e.Rig.Write("sites.hcl", text[:len(text)/3])
 		time.Sleep(5 * time.Millisecond)
-		f, err := os.OpenFile(e.path("sites.hcl"), os.O_WRONLY|os.O_APPEND, 0)
-		must(e.t, err)
+		f, err := os.OpenFile(e.Path("sites.hcl"), os.O_WRONLY|os.O_APPEND, 0)
+		rig.Must(e.T, err)
 		_, err = f.WriteString(text[len(text)/3:])
-		must(e.t, errors.Join(err, f.Close()))
+		rig.Must(e.T, errors.Join(err, f.Close()))
 	case "removed and written":
-		must(e.t, os.Remove(e.path("sites.hcl")))
-		e.config(text)
+		rig.Must(e.T, os.Remove(e.Path("sites.hcl")))
+		e.Config(text)
 	}
 }
 
 // confirm has sited take the file in, waits until it has, and looks at what it
 // says of it. From then on only the newest generations may answer.
 func (e *edits) confirm(trigger string) {
-	e.t.Helper()
+	e.T.Helper()
 	e.counts.add("taken in by: " + trigger)
-	hash := config.Load(e.path("sites.hcl"), os.LookupEnv).Hash()
+	hash := config.Load(e.Path("sites.hcl"), os.LookupEnv).Hash()
 	switch trigger {
 	case "SIGHUP":
-		must(e.t, e.p.cmd.Process.Signal(syscall.SIGHUP))
+		rig.Must(e.T, e.p.Cmd.Process.Signal(syscall.SIGHUP))
 		fallthrough
 	case "watch":
-		eventually(e.t, "the file is read: "+strings.Join(e.trail[max(0, len(e.trail)-5):], "; "), func() bool {
-			return e.status().Config.Hash == hash
+		rig.Eventually(e.T, "the file is read: "+strings.Join(e.trail[max(0, len(e.trail)-5):], "; "), func() bool {
+			return status(e.Rig).Config.Hash == hash
 		})
 	case "sited reload":
-		status, said := e.sited("reload", "--admin", e.addrs["admin"], e.path("sites.hcl"))
+		status, said := e.Sited("reload", "--admin", e.Addrs["admin"], e.Path("sites.hcl"))
 		if (status == 0) != e.allGood() || status > 1 {
 			e.fails("sited reload: exit status %d\n%s", status, said)
 		}
@@ -295,7 +296,7 @@ func (e *edits) allGood() bool {
 
 // checkReport looks at the report of a reload that was to find all done.
 func (e *edits) checkReport(hash string, r *supervisor.Report) {
-	e.t.Helper()
+	e.T.Helper()
 	want := "unchanged"
 	if !e.allGood() {
 		want = "refused"
@@ -311,39 +312,39 @@ func (e *edits) checkReport(hash string, r *supervisor.Report) {
 }
 
 func (e *edits) reload() *supervisor.Report {
-	e.t.Helper()
+	e.T.Helper()
 	var r supervisor.Report
-	_, body, err := request("POST", e.url("admin", "/api/reload"), nil, 0)
-	must(e.t, err)
+	_, body, err := rig.Request("POST", e.URL("admin", "/api/reload"), nil, 0)
+	rig.Must(e.T, err)
 	if err := json.Unmarshal([]byte(body), &r); err != nil {
-		e.t.Fatalf("%v: %s", err, body)
+		e.T.Fatalf("%v: %s", err, body)
 	}
 	return &r
 }
 
 // status asks for /api/sites.
-func (r *rig) status() *supervisor.Status {
-	r.t.Helper()
+func status(r *rig.Rig) *supervisor.Status {
+	r.T.Helper()
 	var s supervisor.Status
-	_, body, err := get(r.url("admin", "/api/sites"))
-	must(r.t, err)
+	_, body, err := rig.Get(r.URL("admin", "/api/sites"))
+	rig.Must(r.T, err)
 	if err := json.Unmarshal([]byte(body), &s); err != nil {
-		r.t.Fatalf("%v: %s", err, body)
+		r.T.Fatalf("%v: %s", err, body)
 	}
 	return &s
 }
 
 // checkStatus compares what sited says of its sites with the model.
 func (e *edits) checkStatus() {
-	e.t.Helper()
+	e.T.Helper()
 	found := map[string]supervisor.SiteStatus{}
-	for _, s := range e.status().Sites {
+	for _, s := range status(e.Rig).Sites {
 		if s.State != supervisor.Draining {
 			found[s.Name] = s
 		}
 	}
 	for name, s := range e.inForce {
-		ip := e.ip
+		ip := e.IP
 		if s.wild {
 			ip = "0.0.0.0"
 		}
@@ -366,7 +367,7 @@ func (e *edits) checkStatus() {
 // probe sees that a port whose site was edited has what it is to have, on the
 // connection that was there before and on a new one.
 func (e *edits) probe(port int) {
-	e.t.Helper()
+	e.T.Helper()
 	if e.probes[port] == nil {
 		e.probes[port] = &visitor{town: &e.town, kind: "the probe", port: port}
 	}
@@ -374,8 +375,8 @@ func (e *edits) probe(port int) {
 	fresh := &visitor{town: &e.town, kind: "the new probe", port: port}
 	want := e.lines[port].now()
 	if want.site == "" {
-		eventually(e.t, fmt.Sprintf("port %d is closed", port), func() bool {
-			w, err := dial(net.JoinHostPort(e.ip, strconv.Itoa(port)))
+		rig.Eventually(e.T, fmt.Sprintf("port %d is closed", port), func() bool {
+			w, err := dial(net.JoinHostPort(e.IP, strconv.Itoa(port)))
 			if err == nil {
 				w.Close()
 			}
@@ -385,8 +386,8 @@ func (e *edits) probe(port int) {
 		return
 	}
 	for _, v := range []*visitor{kept, fresh} {
-		eventually(e.t, fmt.Sprintf("port %d shows %+v to %s", port, want, v.kind), func() bool {
-			return e.t.Failed() || v.visit(asks[0]) && v.last.site == want.site && v.last.gen == want.gen
+		rig.Eventually(e.T, fmt.Sprintf("port %d shows %+v to %s", port, want, v.kind), func() bool {
+			return e.T.Failed() || v.visit(asks[0]) && v.last.site == want.site && v.last.gen == want.gen
 		})
 	}
 	fresh.leave()

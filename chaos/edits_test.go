@@ -11,6 +11,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"sited/rig"
 )
 
 var (
@@ -29,7 +31,7 @@ func TestEdits(t *testing.T) {
 	t.Parallel()
 	t.Logf("-seed %d", *seed)
 	e := newEdits(t)
-	e.p = e.start()
+	e.p = e.Start()
 	first := &visitor{town: &e.town, kind: "the first visitor", port: e.wanted[e.names[0]].port}
 	for _, k := range asks {
 		first.visit(k)
@@ -72,10 +74,10 @@ func TestEdits(t *testing.T) {
 
 // usualFigures are the highest of some, as nobody asks any more.
 func (e *edits) usualFigures() (usual figures) {
-	e.t.Helper()
+	e.T.Helper()
 	for range 10 {
 		e.reload()
-		f := e.p.figures()
+		f := figuresOf(e.Rig, e.p)
 		usual = figures{
 			goroutines: max(usual.goroutines, f.goroutines), descriptors: max(usual.descriptors, f.descriptors),
 			heap: max(usual.heap, f.heap), resident: max(usual.resident, f.resident),
@@ -88,12 +90,12 @@ func (e *edits) usualFigures() (usual figures) {
 // before, there is no child, and the memory is about as much: what the race
 // detector keeps of addresses that were in use once it never gives back.
 func (e *edits) checkFigures(before figures) {
-	e.t.Helper()
+	e.T.Helper()
 	var now figures
-	defer func() { e.t.Logf("before %+v, after %+v", before, now) }()
-	eventually(e.t, "everything is as before", func() bool {
+	defer func() { e.T.Logf("before %+v, after %+v", before, now) }()
+	rig.Eventually(e.T, "everything is as before", func() bool {
 		e.reload() // it has the garbage collected when it is done
-		now = e.p.figures()
+		now = figuresOf(e.Rig, e.p)
 		return now.goroutines <= before.goroutines && now.descriptors <= before.descriptors && now.children == 0 &&
 			now.heap <= before.heap+heapGrowth && now.resident <= before.resident+residentGrowth
 	})
@@ -107,7 +109,7 @@ const (
 // beginLoad has each port asked all the time. It returns those that stay at a
 // port each.
 func (e *edits) beginLoad() (keepers []*visitor) {
-	e.t.Cleanup(e.endLoad)
+	e.T.Cleanup(e.endLoad)
 	random := func() *mathrand.Rand { return mathrand.New(mathrand.NewPCG(*seed, e.random.Uint64())) }
 	for _, port := range e.ports {
 		v := &visitor{town: &e.town, kind: "a kept connection", port: port}
@@ -132,32 +134,32 @@ func (e *edits) endLoad() {
 
 // checkLoad makes sure that all happened that was to happen, and no more.
 func (e *edits) checkLoad(keepers []*visitor) {
-	e.t.Helper()
+	e.T.Helper()
 	for _, v := range keepers {
 		if changes := e.lines[v.port].socketChanges(); v.closed > changes {
-			e.t.Errorf("a connection kept to port %d was closed %d times, though its socket changed only %d times", v.port, v.closed, changes)
+			e.T.Errorf("a connection kept to port %d was closed %d times, though its socket changed only %d times", v.port, v.closed, changes)
 		}
 	}
 	for _, v := range keepers[:calm] {
 		if v.dials != 1 || v.closed != 0 {
-			e.t.Errorf("the connection kept to a site that nobody touched: %d opened, %d closed", v.dials, v.closed)
+			e.T.Errorf("the connection kept to a site that nobody touched: %d opened, %d closed", v.dials, v.closed)
 		}
 	}
 	for _, k := range asks {
 		if e.counts.of("request: "+k.name) == 0 {
-			e.t.Errorf("no request of the kind: %s", k.name)
+			e.T.Errorf("no request of the kind: %s", k.name)
 		}
 	}
 	for what, kinds := range map[string][]string{"edit: ": editKinds, "written: ": writeKinds, "taken in by: ": triggers,
 		"": {"edits in a burst", closedWithSocket, "refused where no site is"}} {
 		for _, k := range kinds {
 			if e.counts.of(what+k) == 0 {
-				e.t.Errorf("it did not happen: %s%s", what, k)
+				e.T.Errorf("it did not happen: %s%s", what, k)
 			}
 		}
 	}
 	if e.strict.Load() == 0 {
-		e.t.Error("no answer that one generation only could give")
+		e.T.Error("no answer that one generation only could give")
 	}
 }
 
@@ -165,7 +167,7 @@ func (e *edits) checkLoad(keepers []*visitor) {
 // force.
 type edits struct {
 	town
-	p      *process
+	p      *rig.Process
 	random *mathrand.Rand
 	names  []string // of sites; the first are never edited
 	ports  []int    // that sites have or may get; the first are those of the first names
@@ -195,7 +197,7 @@ type block struct {
 
 func newEdits(t *testing.T) *edits {
 	e := &edits{
-		town:   town{rig: newRig(t), lines: map[int]*timeline{}, stop: make(chan struct{})},
+		town:   town{Rig: rig.New(t, binary), lines: map[int]*timeline{}, stop: make(chan struct{})},
 		random: mathrand.New(mathrand.NewPCG(*seed, 1)),
 		probes: map[int]*visitor{}, wanted: map[string]*block{}, inForce: map[string]block{},
 		touched: map[string]bool{}, busy: map[int]bool{}, decks: map[string][]string{},
@@ -222,11 +224,11 @@ func newEdits(t *testing.T) *edits {
 // choosePorts finds ports that are free at all addresses and that no client gets:
 // the kernel gives those above 32767.
 func (e *edits) choosePorts(n int) {
-	e.t.Helper()
+	e.T.Helper()
 	var held []net.Listener
 	for tries := 0; len(held) < n; tries++ {
 		if tries > 50*n {
-			e.t.Fatal("no free ports")
+			e.T.Fatal("no free ports")
 		}
 		port := 10_000 + mathrand.IntN(22_000)
 		ln, err := net.Listen("tcp4", net.JoinHostPort("0.0.0.0", strconv.Itoa(port)))
@@ -268,11 +270,11 @@ defaults {
 		b.WriteString("site {{{\n")
 	}
 	b.WriteString("locals {\n  complete = \"yes\"\n}\n")
-	return e.fill(b.String())
+	return e.Fill(b.String())
 }
 
 func (e *edits) blockText(name string, s *block) string {
-	ip, methods := e.ip, `"GET", "HEAD", "POST"`
+	ip, methods := e.IP, `"GET", "HEAD", "POST"`
 	if s.wild {
 		ip = "0.0.0.0"
 	}
@@ -412,8 +414,8 @@ func (e *edits) mendFile() {
 
 // fails makes the test fail, and says what was done before.
 func (e *edits) fails(format string, args ...any) {
-	e.t.Helper()
-	e.t.Errorf("%s\nlately:\n%s", fmt.Sprintf(format, args...), e.lately())
+	e.T.Helper()
+	e.T.Errorf("%s\nlately:\n%s", fmt.Sprintf(format, args...), e.lately())
 }
 
 // lately is what was done last.

@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"sited/rig"
 )
 
 var (
@@ -38,7 +40,7 @@ const (
 
 // killing is a site that takes uploads while it is killed again and again.
 type killing struct {
-	*rig
+	*rig.Rig
 	files   []string // names below the root
 	history *history
 	text    string // what sites.hcl holds
@@ -64,26 +66,26 @@ func TestKillDuringUploads(t *testing.T) {
 	k := newKilling(t)
 	begun := time.Now()
 	for round := range *kills {
-		p := k.launch()
+		p := k.Launch()
 		if round%6 == 5 {
 			time.Sleep(k.upTo(100 * time.Millisecond)) // while it starts
 		} else {
-			p.ready()
+			p.Ready()
 			k.checkServed()
 			k.underLoad(p, k.upTo(longestLife))
 		}
-		p.kill()
+		p.Kill()
 		k.endLoad()
-		k.reloads += p.said("configuration read") - p.said("configuration read", `"trigger":"start"`)
+		k.reloads += p.Said("configuration read") - p.Said("configuration read", `"trigger":"start"`)
 		k.checkDisk()
 		if round%3 == 0 {
 			k.leave()
 		}
 		if t.Failed() {
-			t.Fatalf("in round %d; sited said:\n%s", round, p.stderr.String())
+			t.Fatalf("in round %d; sited said:\n%s", round, p.Stderr.String())
 		}
 	}
-	k.start()
+	k.Start()
 	k.checkServed()
 	if k.uploads.Load() == 0 || k.reads.Load() == 0 || k.lost == 0 || k.reloads == 0 {
 		t.Error("the load was none")
@@ -93,10 +95,10 @@ func TestKillDuringUploads(t *testing.T) {
 }
 
 func newKilling(t *testing.T) *killing {
-	k := &killing{rig: newRig(t, "web", "twin"), random: mathrand.New(mathrand.NewPCG(*seed, 0))}
+	k := &killing{Rig: rig.New(t, binary, "web", "twin"), random: mathrand.New(mathrand.NewPCG(*seed, 0))}
 	folders := []string{""}
-	must(t, os.MkdirAll(k.path("root/sub/folder"), 0o755))
-	if fd, err := unix.Open(k.path("root"), unix.O_TMPFILE|unix.O_WRONLY, 0o600); err == nil {
+	rig.Must(t, os.MkdirAll(k.Path("root/sub/folder"), 0o755))
+	if fd, err := unix.Open(k.Path("root"), unix.O_TMPFILE|unix.O_WRONLY, 0o600); err == nil {
 		unix.Close(fd)
 		folders = append(folders, "sub/", "sub/folder/") // else these are swept by the next upload only
 	}
@@ -104,7 +106,7 @@ func newKilling(t *testing.T) *killing {
 		k.files = append(k.files, fmt.Sprintf("%sfile%d", folders[n%len(folders)], n))
 	}
 	k.history = newHistory(k.files)
-	k.text = k.replaceConfig(configuration(0))
+	k.text = k.ReplaceConfig(configuration(0))
 	return k
 }
 
@@ -142,7 +144,7 @@ func (k *killing) upTo(d time.Duration) time.Duration {
 }
 
 // underLoad has all clients at work for a while. They go on until endLoad.
-func (k *killing) underLoad(p *process, d time.Duration) {
+func (k *killing) underLoad(p *rig.Process, d time.Duration) {
 	k.stop = make(chan struct{})
 	for n := range uploaders {
 		random := mathrand.New(mathrand.NewPCG(*seed, k.random.Uint64()))
@@ -192,28 +194,28 @@ func (k *killing) upload(client int, random *mathrand.Rand) {
 		if random.IntN(2) == 0 {
 			length = -1 // chunked
 		}
-		switch status, _, err := request("PUT", k.url("web", "/"+file), body, length); {
+		switch status, _, err := rig.Request("PUT", k.URL("web", "/"+file), body, length); {
 		case err != nil: // killed
 			time.Sleep(time.Millisecond)
 		case status == 201 || status == 204:
 			k.history.answer(v)
 			k.uploads.Add(1)
 		default:
-			k.t.Errorf("PUT %s, %d bytes: %d", file, size, status)
+			k.T.Errorf("PUT %s, %d bytes: %d", file, size, status)
 		}
 	}
 }
 
 func (k *killing) remove(file string) {
 	v := k.history.remove(file)
-	switch status, _, err := request("DELETE", k.url("web", "/"+file), nil, 0); {
+	switch status, _, err := rig.Request("DELETE", k.URL("web", "/"+file), nil, 0); {
 	case err != nil:
 	case status == 204:
 		k.history.answer(v)
 	case status == 404:
 		k.history.refused(file, v)
 	default:
-		k.t.Errorf("DELETE %s: %d", file, status)
+		k.T.Errorf("DELETE %s: %d", file, status)
 	}
 }
 
@@ -241,7 +243,7 @@ func (k *killing) visit(random *mathrand.Rand) {
 // look gets a file. What it sees may be as old as stale.
 func (k *killing) look(file string, stale time.Duration) {
 	from := time.Now().Add(-stale)
-	status, text, err := get(k.url("web", "/"+file))
+	status, text, err := rig.Get(k.URL("web", "/"+file))
 	if err != nil {
 		return // killed
 	}
@@ -250,31 +252,31 @@ func (k *killing) look(file string, stale time.Duration) {
 		found = digest{}
 	}
 	if status != 200 && status != 404 || !k.history.possible(file, found, from, time.Now()) {
-		k.t.Errorf("GET %s: %d, %d bytes that begin %.60q: nobody sent this, or it was replaced", file, status, len(text), text)
+		k.T.Errorf("GET %s: %d, %d bytes that begin %.60q: nobody sent this, or it was replaced", file, status, len(text), text)
 	}
 	k.reads.Add(1)
 }
 
 // edit changes sites.hcl as editors do, in place or by renaming.
-func (k *killing) edit(p *process) {
+func (k *killing) edit(p *rig.Process) {
 	for !k.stopped() {
 		k.edits++
-		text := k.fill(configuration(k.edits))
-		name := k.path("sites.hcl")
+		text := k.Fill(configuration(k.edits))
+		name := k.Path("sites.hcl")
 		if k.edits%2 == 0 {
 			name += ".new"
 		}
 		err := os.WriteFile(name, []byte(text), 0o644)
 		if k.edits%2 == 0 {
-			err = errors.Join(err, os.Rename(name, k.path("sites.hcl")))
+			err = errors.Join(err, os.Rename(name, k.Path("sites.hcl")))
 		}
 		if err != nil {
-			k.t.Error(err)
+			k.T.Error(err)
 		}
 		k.text = text
 		pause := 200 * time.Millisecond // the watcher waits for half of it
 		if k.edits%3 > 0 {
-			p.cmd.Process.Signal(syscall.SIGHUP) // it may be gone
+			p.Cmd.Process.Signal(syscall.SIGHUP) // it may be gone
 			pause = 40 * time.Millisecond
 		}
 		time.Sleep(mathrand.N(pause))
@@ -284,30 +286,30 @@ func (k *killing) edit(p *process) {
 // checkDisk looks at the files while nothing runs, and takes them for what they
 // are from now on.
 func (k *killing) checkDisk() {
-	k.t.Helper()
-	if k.read("sites.hcl") != k.text {
-		k.t.Error("sites.hcl was changed")
+	k.T.Helper()
+	if k.Read("sites.hcl") != k.text {
+		k.T.Error("sites.hcl was changed")
 	}
 	k.lost += k.history.unanswered()
-	k.leftover += len(k.temporaries("root"))
+	k.leftover += len(temporaries(k.Rig, "root"))
 	known := map[string]bool{}
 	for _, file := range k.files {
 		known[file] = true
-		b, err := os.ReadFile(k.path("root/" + file))
+		b, err := os.ReadFile(k.Path("root/" + file))
 		found := digestOf(string(b))
 		if errors.Is(err, fs.ErrNotExist) {
 			found, err = digest{}, nil
 		}
-		must(k.t, err)
+		rig.Must(k.T, err)
 		if now := time.Now(); !k.history.possible(file, found, now, now) {
-			k.t.Errorf("%s holds %d bytes that begin %.60q: nobody sent this, or it was replaced, or what was answered is lost", file, len(b), b)
+			k.T.Errorf("%s holds %d bytes that begin %.60q: nobody sent this, or it was replaced, or what was answered is lost", file, len(b), b)
 		}
 		k.history.settle(file, found)
 	}
-	must(k.t, filepath.WalkDir(k.path("root"), func(path string, d os.DirEntry, err error) error {
-		name := strings.TrimPrefix(path, k.path("root")+"/")
+	rig.Must(k.T, filepath.WalkDir(k.Path("root"), func(path string, d os.DirEntry, err error) error {
+		name := strings.TrimPrefix(path, k.Path("root")+"/")
 		if err == nil && !d.IsDir() && !known[name] && !strings.HasPrefix(d.Name(), ".sited-upload-") {
-			k.t.Errorf("%s: nobody put it there", name)
+			k.T.Errorf("%s: nobody put it there", name)
 		}
 		return err
 	}))
@@ -315,16 +317,16 @@ func (k *killing) checkDisk() {
 
 // checkServed looks at the files through the site, and waits for the sweep.
 func (k *killing) checkServed() {
-	k.t.Helper()
+	k.T.Helper()
 	for _, file := range k.files {
 		k.look(file, 0)
 	}
-	eventually(k.t, "nothing is left of uploads that were cut short", func() bool { return len(k.temporaries("root")) == 0 })
+	rig.Eventually(k.T, "nothing is left of uploads that were cut short", func() bool { return len(temporaries(k.Rig, "root")) == 0 })
 }
 
 // leave puts there what a kill leaves in the moment in which a file that replaces
 // another has a name.
 func (k *killing) leave() {
-	k.write("root/.sited-upload-"+rand.Text(), "half a f")
+	k.Write("root/.sited-upload-"+rand.Text(), "half a f")
 	k.swept++
 }

@@ -10,12 +10,14 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"sited/rig"
 )
 
 // town is what visitors know: which sites there are, what each of their
 // generations answers, and what may have been in force when.
 type town struct {
-	*rig
+	*rig.Rig
 	lines  map[int]*timeline // by port
 	counts counts
 	stop   chan struct{}
@@ -51,10 +53,10 @@ func big(site string, gen int) string {
 func (o *town) fillRoots(site string) {
 	for gen := range 2 {
 		folder := fmt.Sprintf("root/%s/%s/", site, variant(gen))
-		o.write(folder+"index.html", page(site, gen))
-		o.write(folder+"big.txt", big(site, gen))
-		o.write(folder+"slow.sh", "printf 'Content-Type: text/plain\\n\\n'; cat index.html; sleep 0.2; cat index.html")
-		o.write(folder+"echo.sh", "printf 'Content-Type: text/plain\\n\\n'; cat index.html; cat")
+		o.Write(folder+"index.html", page(site, gen))
+		o.Write(folder+"big.txt", big(site, gen))
+		o.Write(folder+"slow.sh", "printf 'Content-Type: text/plain\\n\\n'; cat index.html; sleep 0.2; cat index.html")
+		o.Write(folder+"echo.sh", "printf 'Content-Type: text/plain\\n\\n'; cat index.html; cat")
 	}
 }
 
@@ -116,7 +118,7 @@ func (v *visitor) visit(k ask) bool {
 	line := v.lines[v.port]
 	begun := time.Now()
 	if v.wire == nil {
-		w, err := dial(net.JoinHostPort(v.ip, strconv.Itoa(v.port)))
+		w, err := dial(net.JoinHostPort(v.IP, strconv.Itoa(v.port)))
 		switch {
 		case errors.Is(err, syscall.ECONNREFUSED) && line.refuses(begun, time.Now()):
 			v.counts.add("refused where no site is")
@@ -187,7 +189,7 @@ func (v *visitor) check(k ask, line *timeline, begun time.Time, a reply, err err
 }
 
 func (v *visitor) fail(k ask, begun time.Time, format string, args ...any) {
-	v.t.Errorf("%s at port %d, %s, from %s to %s: %s%v", v.kind, v.port, k.name,
+	v.T.Errorf("%s at port %d, %s, from %s to %s: %s%v", v.kind, v.port, k.name,
 		begun.Format("05.000"), time.Now().Format("05.000"), fmt.Sprintf(format, args...), v.lines[v.port])
 }
 

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"syscall"
 	"time"
+
+	"sited/rig"
 )
 
 // wire is a connection on which a test sees everything: net/http would open
@@ -19,7 +21,7 @@ type wire struct {
 }
 
 func dial(addr string) (*wire, error) {
-	conn, err := net.DialTimeout("tcp", addr, 2*patience)
+	conn, err := net.DialTimeout("tcp", addr, 2*rig.Patience)
 	if err != nil {
 		return nil, err
 	}
@@ -42,7 +44,7 @@ func (e *unanswered) Error() string { return "no answer: " + e.err.Error() }
 
 // send writes a part of a request.
 func (w *wire) send(raw string) error {
-	w.SetWriteDeadline(time.Now().Add(2 * patience))
+	w.SetWriteDeadline(time.Now().Add(2 * rig.Patience))
 	_, err := io.WriteString(w, raw)
 	return asUnanswered(err)
 }
@@ -51,7 +53,7 @@ func (w *wire) send(raw string) error {
 // *unanswered when the connection was closed or reset before it began; all
 // others are about half an answer, or none in time.
 func (w *wire) answer(method string) (reply, error) {
-	w.SetReadDeadline(time.Now().Add(2 * patience))
+	w.SetReadDeadline(time.Now().Add(2 * rig.Patience))
 	if _, err := w.r.Peek(1); err != nil {
 		return reply{}, asUnanswered(err)
 	}

@@ -1,0 +1,76 @@
+// Package rig runs the real sited for tests: it builds the binary, makes a folder
+// with a configuration and free addresses, and starts and stops the process. It is
+// imported by tests alone.
+package rig
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+)
+
+// packages are what the binary is made of.
+var packages = []string{"cmd/sited", "supervisor", "supervisor/config", "instance", "protocol", "cgi", "metrics"}
+
+// Build builds sited into a folder and returns the path of the binary: with the
+// race detector where there is a C compiler. It is to be called once, by TestMain,
+// with a test's working directory somewhere inside the module.
+func Build(dir string) (binary string, err error) {
+	root, err := Root()
+	if err != nil {
+		return "", err
+	}
+	for _, p := range packages {
+		if err := readSources(filepath.Join(root, p)); err != nil {
+			return "", err
+		}
+	}
+	binary = filepath.Join(dir, "sited")
+	args := []string{"build", "-buildvcs=false", "-o", binary}
+	if _, err := exec.LookPath("gcc"); err == nil {
+		args = append(args, "-race")
+	}
+	cmd := exec.Command("go", append(args, "./cmd/sited")...)
+	cmd.Dir = root
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return binary, nil
+}
+
+// Root is the folder of the module: the nearest one above the working directory
+// that has a go.mod.
+func Root() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir, nil
+		}
+		above := filepath.Dir(dir)
+		if above == dir {
+			return "", errors.New("no go.mod above the working directory")
+		}
+		dir = above
+	}
+}
+
+// readSources reads the files of a package that the binary is made of: what a test
+// has read its cached result depends on. To import the package would not do, as
+// the linker leaves out what the tests themselves don't call.
+func readSources(dir string) error {
+	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	if err == nil && len(files) == 0 {
+		err = fmt.Errorf("no Go files in %s", dir)
+	}
+	for _, file := range files {
+		if _, rerr := os.ReadFile(file); rerr != nil {
+			err = rerr
+		}
+	}
+	return err
+}
