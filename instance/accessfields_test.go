@@ -37,10 +37,10 @@ func TestDocumentedMembers(t *testing.T) {
 	}
 	x := sample()
 	x.Res.Status, x.Err = 500, errors.New("why")
-	if got := lineMembers(t, appendJSON(nil, "app", x)); !slices.Equal(got, inRequests) {
+	if got := lineMembers(t, appendJSON(nil, &clockText{}, "app", x)); !slices.Equal(got, inRequests) {
 		t.Errorf("a line for a request has %q,\ndocumented are %q", got, inRequests)
 	}
-	if got := lineMembers(t, appendJSONStderr(nil, x.Start, x.ID, "app", ".php", "oh")); !slices.Equal(got, inScripts) {
+	if got := lineMembers(t, appendJSONStderr(nil, &clockText{}, x.Start, x.ID, "app", ".php", "oh")); !slices.Equal(got, inScripts) {
 		t.Errorf("a line of a script has %q,\ndocumented are %q", got, inScripts)
 	}
 }

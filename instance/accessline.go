@@ -16,9 +16,9 @@ const maxLogged = 8 << 10
 // appendJSON appends the line for an exchange in the format "json". Of the
 // request's fields only Host, Referer and User-Agent are in it. Times are in
 // UTC to the millisecond, the duration is in seconds to the microsecond.
-func appendJSON(b []byte, site string, x *protocol.Exchange) []byte {
+func appendJSON(b []byte, c *clockText, site string, x *protocol.Exchange) []byte {
 	b = append(b, `{"time":"`...)
-	b = appendMillis(b, x.Start)
+	b = c.appendMillis(b, x.Start)
 	b = append(b, `","id":"`...)
 	b = x.ID.AppendTo(b)
 	b = append(b, `","site":`...)
@@ -40,7 +40,7 @@ func appendJSON(b []byte, site string, x *protocol.Exchange) []byte {
 	b = append(b, `","host":`...)
 	b = appendQuoted(b, loggedURI(x.Req.Host))
 	b = append(b, `,"status":`...)
-	b = strconv.AppendInt(b, int64(statusOf(x)), 10)
+	b = appendStatus(b, statusOf(x))
 	b = append(b, `,"bytes":`...)
 	b = strconv.AppendInt(b, x.Sent, 10)
 	b = append(b, `,"received":`...)
@@ -64,9 +64,9 @@ func appendJSON(b []byte, site string, x *protocol.Exchange) []byte {
 
 // appendJSONStderr appends what a script wrote to its standard error, answering
 // the request with that id.
-func appendJSONStderr(b []byte, at time.Time, id protocol.ID, site, script, line string) []byte {
+func appendJSONStderr(b []byte, c *clockText, at time.Time, id protocol.ID, site, script, line string) []byte {
 	b = append(b, `{"time":"`...)
-	b = appendMillis(b, at)
+	b = c.appendMillis(b, at)
 	b = append(b, `","id":"`...)
 	b = id.AppendTo(b)
 	b = append(b, `","site":`...)
@@ -83,7 +83,7 @@ func appendJSONStderr(b []byte, at time.Time, id protocol.ID, site, script, line
 // the user is escaped as well, as the line could not be taken apart otherwise.
 // With withID the request's id takes the place of the identity, which nobody
 // tells (RFC 1413) and which is "-" otherwise.
-func appendCombined(b []byte, x *protocol.Exchange, withID bool) []byte {
+func appendCombined(b []byte, c *clockText, x *protocol.Exchange, withID bool) []byte {
 	if x.Req.Remote.IsValid() {
 		b = appendRemote(b, x)
 	} else {
@@ -97,11 +97,11 @@ func appendCombined(b []byte, x *protocol.Exchange, withID bool) []byte {
 	}
 	b = appendOrDash(b, capped(x.Req.User), ' ')
 	b = append(b, ' ')
-	b = appendCombinedTime(b, x.Start)
+	b = c.appendCombined(b, x.Start)
 	b = append(b, ` "`...)
 	b = appendRequestLine(b, x)
 	b = append(b, `" `...)
-	b = strconv.AppendInt(b, int64(statusOf(x)), 10)
+	b = appendStatus(b, statusOf(x))
 	b = append(b, ' ')
 	if x.Sent > 0 {
 		b = strconv.AppendInt(b, x.Sent, 10)
@@ -135,8 +135,8 @@ func appendRequestLine(b []byte, x *protocol.Exchange) []byte {
 // appendCombinedStderr appends what a script wrote to its standard error: there
 // is no such line in the combined format, so it begins with the time instead of
 // an address.
-func appendCombinedStderr(b []byte, at time.Time, id protocol.ID, script, line string) []byte {
-	b = appendCombinedTime(b, at)
+func appendCombinedStderr(b []byte, c *clockText, at time.Time, id protocol.ID, script, line string) []byte {
+	b = c.appendCombined(b, at)
 	b = append(b, ` script "`...)
 	b = appendSlashed(b, script, 0)
 	b = append(b, `" id `...)
@@ -144,6 +144,14 @@ func appendCombinedStderr(b []byte, at time.Time, id protocol.ID, script, line s
 	b = append(b, ` stderr "`...)
 	b = appendSlashed(b, capped(line), 0)
 	return append(b, "\"\n"...)
+}
+
+// appendStatus appends a status, three digits for any there is.
+func appendStatus(b []byte, status int) []byte {
+	if status < 100 || status > 999 {
+		return strconv.AppendInt(b, int64(status), 10)
+	}
+	return append3(b, status)
 }
 
 // statusOf is the status that the client got.

@@ -108,14 +108,14 @@ func TestLines(t *testing.T) {
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if got := string(appendJSON(nil, "app", c.x)); got != c.json+"\n" {
+			if got := string(appendJSON(nil, &clockText{}, "app", c.x)); got != c.json+"\n" {
 				t.Errorf("json:\n%swant:\n%s", got, c.json)
 			}
-			if got := string(appendCombined(nil, c.x, false)); got != c.combined+"\n" {
+			if got := string(appendCombined(nil, &clockText{}, c.x, false)); got != c.combined+"\n" {
 				t.Errorf("combined:\n%swant:\n%s", got, c.combined)
 			}
 			want := strings.Replace(c.combined, " - ", " "+c.x.ID.String()+" ", 1)
-			if got := string(appendCombined(nil, c.x, true)); got != want+"\n" {
+			if got := string(appendCombined(nil, &clockText{}, c.x, true)); got != want+"\n" {
 				t.Errorf("combined, with the id:\n%swant:\n%s", got, want)
 			}
 		})
@@ -126,11 +126,11 @@ func TestStderrLines(t *testing.T) {
 	at := sample().Start
 	line := "PHP Warning:  \"x\"\x1b in " + strings.Repeat("a", maxLogged)
 	want := `{"time":"2000-10-10T20:55:36.042Z","id":"00f1e2d3c4b5a697","site":"app","script":".php","stderr":"PHP Warning:  \"x\"\u001b in aaa`
-	if got := string(appendJSONStderr(nil, at, sample().ID, "app", ".php", line)); !strings.HasPrefix(got, want) || !strings.HasSuffix(got, "aaa...\"}\n") {
+	if got := string(appendJSONStderr(nil, &clockText{}, at, sample().ID, "app", ".php", line)); !strings.HasPrefix(got, want) || !strings.HasSuffix(got, "aaa...\"}\n") {
 		t.Errorf("json:\n%s", got)
 	}
 	want = `[10/Oct/2000:13:55:36 -0700] script ".php" id 00f1e2d3c4b5a697 stderr "PHP Warning:  \"x\"\x1b in aaa`
-	if got := string(appendCombinedStderr(nil, at, sample().ID, ".php", line)); !strings.HasPrefix(got, want) || !strings.HasSuffix(got, "aaa...\"\n") {
+	if got := string(appendCombinedStderr(nil, &clockText{}, at, sample().ID, ".php", line)); !strings.HasPrefix(got, want) || !strings.HasSuffix(got, "aaa...\"\n") {
 		t.Errorf("combined:\n%s", got)
 	}
 }
@@ -165,7 +165,7 @@ func TestLoggedURI(t *testing.T) {
 // No secret is in a line, whatever the exchange holds.
 func TestLinesHoldNoSecret(t *testing.T) {
 	x := sample() // its Authorization, Cookie and kept body say hunter2
-	for _, line := range []string{string(appendJSON(nil, "app", x)), string(appendCombined(nil, x, true))} {
+	for _, line := range []string{string(appendJSON(nil, &clockText{}, "app", x)), string(appendCombined(nil, &clockText{}, x, true))} {
 		if strings.Contains(line, "hunter2") {
 			t.Errorf("a secret is in %s", line)
 		}
@@ -189,7 +189,7 @@ func FuzzLines(f *testing.F) {
 		if cause != "" {
 			x.Err = errors.New(cause)
 		}
-		line := appendJSON(nil, host, x)
+		line := appendJSON(nil, &clockText{}, host, x)
 		checkOneLine(t, line)
 		var got struct {
 			Time                                          time.Time
@@ -221,15 +221,15 @@ func FuzzLines(f *testing.F) {
 		if !got.Time.Equal(x.Start) || got.ID != x.ID.String() || got.Status != statusOf(x) || got.Bytes != sent {
 			t.Errorf("time, status or bytes are wrong: %s", line)
 		}
-		combined := appendCombined(nil, x, took > 0)
+		combined := appendCombined(nil, &clockText{}, x, took > 0)
 		checkOneLine(t, combined)
 		for _, c := range combined[:len(combined)-1] {
 			if c < ' ' || c >= 0x7f {
 				t.Fatalf("byte %#x in %q", c, combined)
 			}
 		}
-		checkOneLine(t, appendJSONStderr(nil, x.Start, x.ID, host, method, target))
-		checkOneLine(t, appendCombinedStderr(nil, x.Start, x.ID, method, target))
+		checkOneLine(t, appendJSONStderr(nil, &clockText{}, x.Start, x.ID, host, method, target))
+		checkOneLine(t, appendCombinedStderr(nil, &clockText{}, x.Start, x.ID, method, target))
 	})
 }
 
@@ -244,31 +244,49 @@ func checkOneLine(t *testing.T, line []byte) {
 	}
 }
 
+// What is remembered of a second is right for the next one and the one before.
+func TestClockText(t *testing.T) {
+	var clock clockText
+	at := time.Date(2026, 12, 31, 23, 59, 59, 1e6, time.FixedZone("", -90*60))
+	for _, d := range []time.Duration{0, time.Millisecond, time.Second, 0, 26 * time.Hour, -time.Second} {
+		now := at.Add(d)
+		if got, want := string(clock.appendMillis(nil, now)), now.UTC().Format("2006-01-02T15:04:05.000Z"); got != want {
+			t.Errorf("%v: %s, want %s", d, got, want)
+		}
+		if got, want := string(clock.appendCombined(nil, now)), now.Format("[02/Jan/2006:15:04:05 -0700]"); got != want {
+			t.Errorf("%v: %s, want %s", d, got, want)
+		}
+	}
+}
+
 func TestLinesDoNotAllocate(t *testing.T) {
+	var clock clockText
 	x := sample()
 	buf := make([]byte, 0, 4096)
-	if n := testing.AllocsPerRun(100, func() { buf = appendJSON(buf[:0], "app", x) }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { buf = appendJSON(buf[:0], &clock, "app", x) }); n != 0 {
 		t.Errorf("a JSON line costs %v allocations", n)
 	}
-	if n := testing.AllocsPerRun(100, func() { buf = appendCombined(buf[:0], x, true) }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { buf = appendCombined(buf[:0], &clock, x, true) }); n != 0 {
 		t.Errorf("a combined line costs %v allocations", n)
 	}
 }
 
 func BenchmarkAppendJSON(b *testing.B) {
+	var clock clockText
 	x := sample()
 	buf := make([]byte, 0, 4096)
 	b.ReportAllocs()
 	for b.Loop() {
-		buf = appendJSON(buf[:0], "app", x)
+		buf = appendJSON(buf[:0], &clock, "app", x)
 	}
 }
 
 func BenchmarkAppendCombined(b *testing.B) {
+	var clock clockText
 	x := sample()
 	buf := make([]byte, 0, 4096)
 	b.ReportAllocs()
 	for b.Loop() {
-		buf = appendCombined(buf[:0], x, true)
+		buf = appendCombined(buf[:0], &clock, x, true)
 	}
 }

@@ -52,13 +52,13 @@ func (l *accessLog) write(x *protocol.Exchange) {
 	if file == nil {
 		return
 	}
-	line := logLines.Get().(*[]byte)
+	line := logLines.Get().(*logLine)
 	if l.combined {
-		*line = appendCombined((*line)[:0], x, l.withID)
+		line.text = appendCombined(line.text[:0], &line.clock, x, l.withID)
 	} else {
-		*line = appendJSON((*line)[:0], l.site, x)
+		line.text = appendJSON(line.text[:0], &line.clock, l.site, x)
 	}
-	file.append(*line)
+	file.append(line.text)
 	logLines.Put(line)
 }
 
@@ -70,13 +70,13 @@ func (l *accessLog) stderr(id protocol.ID, script, line string) {
 		l.log.Warn("script wrote to standard error", "id", id, "script", script, "stderr", capped(line))
 		return
 	}
-	b := logLines.Get().(*[]byte)
+	b := logLines.Get().(*logLine)
 	if l.combined {
-		*b = appendCombinedStderr((*b)[:0], time.Now(), id, script, line)
+		b.text = appendCombinedStderr(b.text[:0], &b.clock, time.Now(), id, script, line)
 	} else {
-		*b = appendJSONStderr((*b)[:0], time.Now(), id, l.site, script, line)
+		b.text = appendJSONStderr(b.text[:0], &b.clock, time.Now(), id, l.site, script, line)
 	}
-	l.failed.append(*b)
+	l.failed.append(b.text)
 	logLines.Put(b)
 }
 

@@ -167,7 +167,7 @@ func TestAccessLogBigBufferIsWrittenAtOnce(t *testing.T) {
 		l := newAccessLog(Logs{Passed: path, Format: "json"}, "app", slog.New(slog.DiscardHandler), newLost(), new(Archive))
 		defer l.close()
 		x := exchangeFor("/", 200)
-		for size := 0; size < logBuffer; size += len(appendJSON(nil, "app", x)) {
+		for size := 0; size < logBuffer; size += len(appendJSON(nil, &clockText{}, "app", x)) {
 			l.write(x)
 		}
 		synctest.Wait() // no time passes
@@ -412,7 +412,7 @@ func TestAccessLogSlowDisk(t *testing.T) {
 	l := newAccessLog(Logs{Passed: path, Format: "json"}, "app", slog.New(slog.NewTextHandler(&said, nil)), lost, new(Archive))
 	l.passed.disk.Lock() // a write that takes its time
 	x := exchangeFor("/", 200)
-	written := 2 * logBound / len(appendJSON(nil, "app", x))
+	written := 2 * logBound / len(appendJSON(nil, &clockText{}, "app", x))
 	for range written {
 		l.write(x)
 	}

@@ -8,9 +8,38 @@ import (
 // Times are put together digit by digit: time.Format would take as long as all
 // the rest of a line.
 
+// clockText remembers how the last second was written: most lines are about the
+// same one as the line before. The zero value is ready, and remembers nothing.
+type clockText struct{ utc, local textOfSecond }
+
+// textOfSecond is a second of Unix time and what stands for it.
+type textOfSecond struct {
+	unix int64
+	text []byte // empty: nothing is remembered
+}
+
 // appendMillis appends t in UTC as RFC 3339 has it, with milliseconds. Years have
 // four digits.
-func appendMillis(b []byte, t time.Time) []byte {
+func (c *clockText) appendMillis(b []byte, t time.Time) []byte {
+	if unix := t.Unix(); unix != c.utc.unix || len(c.utc.text) == 0 {
+		c.utc.unix, c.utc.text = unix, appendSecond(c.utc.text[:0], t)
+	}
+	b = append(b, c.utc.text...)
+	b = append3(append(b, '.'), t.Nanosecond()/1e6)
+	return append(b, 'Z')
+}
+
+// appendCombined appends t in its own zone as the Apache HTTP server does in its
+// logs: [02/Jan/2006:15:04:05 -0700]. All times are to be of one zone.
+func (c *clockText) appendCombined(b []byte, t time.Time) []byte {
+	if unix := t.Unix(); unix != c.local.unix || len(c.local.text) == 0 {
+		c.local.unix, c.local.text = unix, appendCombinedTime(c.local.text[:0], t)
+	}
+	return append(b, c.local.text...)
+}
+
+// appendSecond appends t in UTC as RFC 3339 has it, without fraction and zone.
+func appendSecond(b []byte, t time.Time) []byte {
 	t = t.UTC()
 	year, month, day := t.Date()
 	hour, minute, second := t.Clock()
@@ -20,15 +49,11 @@ func appendMillis(b []byte, t time.Time) []byte {
 	b = append2(append(b, '-'), day)
 	b = append2(append(b, 'T'), hour)
 	b = append2(append(b, ':'), minute)
-	b = append2(append(b, ':'), second)
-	b = append3(append(b, '.'), t.Nanosecond()/1e6)
-	return append(b, 'Z')
+	return append2(append(b, ':'), second)
 }
 
 const months = "JanFebMarAprMayJunJulAugSepOctNovDec"
 
-// appendCombinedTime appends t in its own zone as the Apache HTTP server does in
-// its logs: [02/Jan/2006:15:04:05 -0700].
 func appendCombinedTime(b []byte, t time.Time) []byte {
 	year, month, day := t.Date()
 	hour, minute, second := t.Clock()

@@ -53,9 +53,15 @@ type logFile struct {
 // logLines are for putting a line together, logBuffers for collecting lines. They
 // hold nothing between uses, and an idle site holds none of them.
 var (
-	logLines   = sync.Pool{New: func() any { return new([]byte) }}
+	logLines   = sync.Pool{New: func() any { return new(logLine) }}
 	logBuffers = sync.Pool{New: func() any { return new([]byte) }}
 )
+
+// logLine is a line being put together.
+type logLine struct {
+	text  []byte
+	clock clockText
+}
 
 func newLogFile(path string, r rotation, log *slog.Logger, lost lostCounter, archive *Archive) *logFile {
 	f := &logFile{path: path, rotation: r, log: log, counter: lost, patience: logPatience, archive: archive}

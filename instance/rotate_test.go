@@ -199,7 +199,7 @@ func TestRotateByAge(t *testing.T) {
 		l.put("/sixth")
 		x := exchangeFor("/seventh", 200) // another's, which is there before we look
 		x.Start = time.Now()
-		writeFile(t, path, string(appendJSON(nil, "app", x)))
+		writeFile(t, path, string(appendJSON(nil, &clockText{}, "app", x)))
 		time.Sleep(50 * time.Minute)
 		l.put("/eighth")
 		synctest.Wait()
@@ -213,9 +213,9 @@ func TestRotateByAge(t *testing.T) {
 
 func TestLineTime(t *testing.T) {
 	for line, want := range map[string]string{
-		string(appendJSON(nil, "app", sample())):         "2000-10-10T20:55:36.042Z",
-		string(appendCombined(nil, sample(), false)):     "2000-10-10T20:55:36Z",
-		"[10/Oct/2000:13:55:36 -0700] script \".php\" x": "2000-10-10T20:55:36Z",
+		string(appendJSON(nil, &clockText{}, "app", sample())):     "2000-10-10T20:55:36.042Z",
+		string(appendCombined(nil, &clockText{}, sample(), false)): "2000-10-10T20:55:36Z",
+		"[10/Oct/2000:13:55:36 -0700] script \".php\" x":           "2000-10-10T20:55:36Z",
 		"":                     "",
 		`{"time":"yesterday"}`: "",
 		`{"time":"`:            "",

@@ -23,7 +23,8 @@ type conn struct {
 	fresh atomic.Bool             // no request has come yet
 	using atomic.Pointer[Service] // whose exchange is under way; nil between exchanges
 
-	observer Observer // who has counted this connection, and as what
+	counted  *Service // who has counted this connection, by its observer, and as what
+	observer Observer
 	state    ConnState
 	inFlight bool // counted in srv.inFlight
 
@@ -133,6 +134,10 @@ func (c *conn) end() {
 // observe tells svc's Observer of the state the connection is in now. When the
 // connection was counted by another one, it moves over.
 func (c *conn) observe(svc *Service, to ConnState) {
+	if c.counted == svc && c.state == to {
+		return
+	}
+	c.counted = svc
 	from, taken := c.state, false
 	if c.observer != nil && c.observer != svc.Observer {
 		c.observer.Conn(c.state, ConnNone, true)

@@ -70,16 +70,13 @@ func (x *Exchange) reset(c *conn, svc *Service) {
 	} else if used := min(len(x.Res.Header), cap(answer)); used > 0 {
 		clear(answer[:used])
 	}
-	*x = Exchange{
-		ID:    newID(),
-		Ctx:   svc.ctx,
-		Req:   Request{Path: "/", Minor: 1, Header: fields, Body: &c.body, Remote: c.remote, Local: c.local},
-		Start: time.Now(),
-		Kept:  kept,
-		conn:  c,
-
-		answer: answer,
-	}
+	*x = Exchange{} // and then one by one: what is made elsewhere would have to be copied
+	x.ID = newID()
+	x.Ctx = svc.ctx
+	x.Start = time.Now()
+	x.Kept, x.conn, x.answer = kept, c, answer
+	x.Req.Path, x.Req.Minor, x.Req.Header, x.Req.Body = "/", 1, fields, &c.body
+	x.Req.Remote, x.Req.Local = c.remote, c.local
 	x.Res.Header = answer
 }
 
