@@ -76,7 +76,7 @@ func (c *conn) readOnce(fd uintptr) bool {
 // readSocket reads what is there. Without any it returns EAGAIN as it is.
 func readSocket(fd uintptr, p []byte) (int, error) {
 	for {
-		n, errno := rawRead(fd, p)
+		n, errno := rawReceive(fd, p)
 		switch errno {
 		case 0:
 			return n, nil
@@ -248,11 +248,9 @@ func (c *conn) writeOnce(fd uintptr) bool {
 	switch {
 	case len(o.then) > 0:
 		n, err = unix.SendmsgBuffers(int(fd), [][]byte{o.bytes, o.then}, nil, nil, o.flags|unix.MSG_NOSIGNAL)
-	case o.flags != 0:
-		n, err = unix.SendmsgN(int(fd), o.bytes, nil, nil, o.flags|unix.MSG_NOSIGNAL)
-	default: // a SIGPIPE that comes with EPIPE is nothing to the runtime
-		if written, errno := rawWrite(fd, o.bytes); errno == 0 {
-			n = written
+	default:
+		if sent, errno := rawSend(fd, o.bytes, o.flags); errno == 0 {
+			n = sent
 		} else {
 			err = errno
 		}
