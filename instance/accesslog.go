@@ -92,6 +92,13 @@ func (l *accessLog) files() []*logFile {
 	return files
 }
 
+// open opens the files that are not open yet.
+func (l *accessLog) open() {
+	for _, f := range l.files() {
+		f.openNow()
+	}
+}
+
 // reopen opens the files anew, after they were renamed say. What was logged
 // before goes to the old ones. A file that can't be opened is an error; its old
 // one stays in use.

@@ -70,12 +70,19 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
+// openAccessLog is an accessLog whose files are open.
+func openAccessLog(spec Logs, site string, log *slog.Logger, lost lostCounter, archive *Archive) *accessLog {
+	l := newAccessLog(spec, site, log, lost, archive)
+	l.open()
+	return l
+}
+
 func TestAccessLogSortsByStatus(t *testing.T) {
 	noLeaks(t)
 	dir := t.TempDir()
 	passed, failed := filepath.Join(dir, "a/b/passed.log"), filepath.Join(dir, "c/failed.log")
 	var said syncBuffer
-	l := newAccessLog(Logs{Passed: passed, Failed: failed, Format: "json"}, "app", slog.New(slog.NewTextHandler(&said, nil)), newLost(), new(Archive))
+	l := openAccessLog(Logs{Passed: passed, Failed: failed, Format: "json"}, "app", slog.New(slog.NewTextHandler(&said, nil)), newLost(), new(Archive))
 	for _, status := range []int{0, 200, 399, 400, 404, 599} {
 		l.write(exchangeFor(fmt.Sprint("/", status), status))
 	}
@@ -109,7 +116,7 @@ func TestAccessLogSortsByStatus(t *testing.T) {
 
 func TestAccessLogCombined(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "access.log")
-	l := newAccessLog(Logs{Passed: path, Failed: filepath.Dir(path) + "/./access.log", Format: "combined"}, "app", slog.New(slog.DiscardHandler), newLost(), new(Archive))
+	l := openAccessLog(Logs{Passed: path, Failed: filepath.Dir(path) + "/./access.log", Format: "combined"}, "app", slog.New(slog.DiscardHandler), newLost(), new(Archive))
 	l.write(exchangeFor("/ok", 200))
 	l.write(exchangeFor("/missing", 404))
 	l.stderr(7, ".php", "oh")
@@ -125,7 +132,7 @@ func TestAccessLogCombined(t *testing.T) {
 
 func TestAccessLogTurnedOff(t *testing.T) {
 	var said syncBuffer
-	l := newAccessLog(Logs{Format: "json"}, "app", slog.New(slog.NewTextHandler(&said, nil)), newLost(), new(Archive))
+	l := openAccessLog(Logs{Format: "json"}, "app", slog.New(slog.NewTextHandler(&said, nil)), newLost(), new(Archive))
 	l.write(exchangeFor("/", 200))
 	l.write(exchangeFor("/", 500))
 	l.stderr(7, ".php", "oh")
@@ -140,7 +147,7 @@ func TestAccessLogTurnedOff(t *testing.T) {
 func TestAccessLogDelay(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "access.log")
 	synctest.Test(t, func(t *testing.T) {
-		l := newAccessLog(Logs{Passed: path, Format: "json"}, "app", slog.New(slog.DiscardHandler), newLost(), new(Archive))
+		l := openAccessLog(Logs{Passed: path, Format: "json"}, "app", slog.New(slog.DiscardHandler), newLost(), new(Archive))
 		defer l.close()
 		for round := 1; round <= 3; round++ { // the timer is armed again each time
 			l.write(exchangeFor("/a", 200))
@@ -164,7 +171,7 @@ func TestAccessLogDelay(t *testing.T) {
 func TestAccessLogBigBufferIsWrittenAtOnce(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "access.log")
 	synctest.Test(t, func(t *testing.T) {
-		l := newAccessLog(Logs{Passed: path, Format: "json"}, "app", slog.New(slog.DiscardHandler), newLost(), new(Archive))
+		l := openAccessLog(Logs{Passed: path, Format: "json"}, "app", slog.New(slog.DiscardHandler), newLost(), new(Archive))
 		defer l.close()
 		x := exchangeFor("/", 200)
 		for size := 0; size < logBuffer; size += len(appendJSON(nil, &clockText{}, "app", x)) {
@@ -185,7 +192,7 @@ func TestAccessLogConcurrentlyAndReopened(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "access.log")
 	lost := newLost()
-	l := newAccessLog(Logs{Passed: path, Failed: path, Format: "json"}, "app", slog.New(slog.DiscardHandler), lost, new(Archive))
+	l := openAccessLog(Logs{Passed: path, Failed: path, Format: "json"}, "app", slog.New(slog.DiscardHandler), lost, new(Archive))
 	var wg sync.WaitGroup
 	for w := range writers {
 		wg.Go(func() {
@@ -233,7 +240,7 @@ func TestAccessLogConcurrentlyAndReopened(t *testing.T) {
 
 func TestAccessLogReopenAfterRename(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "access.log")
-	l := newAccessLog(Logs{Passed: path, Format: "json"}, "app", slog.New(slog.DiscardHandler), newLost(), new(Archive))
+	l := openAccessLog(Logs{Passed: path, Format: "json"}, "app", slog.New(slog.DiscardHandler), newLost(), new(Archive))
 	l.write(exchangeFor("/before", 200)) // still buffered
 	if err := os.Rename(path, path+".1"); err != nil {
 		t.Fatal(err)
@@ -257,7 +264,7 @@ func TestAccessLogReopenAfterRename(t *testing.T) {
 func TestAccessLogReopenFails(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "logs")
 	path := filepath.Join(dir, "access.log")
-	l := newAccessLog(Logs{Passed: path, Format: "json"}, "app", slog.New(slog.DiscardHandler), newLost(), new(Archive))
+	l := openAccessLog(Logs{Passed: path, Format: "json"}, "app", slog.New(slog.DiscardHandler), newLost(), new(Archive))
 	defer l.close()
 	if err := os.Rename(path, path+".1"); err != nil {
 		t.Fatal(err)
@@ -284,7 +291,7 @@ func TestAccessLogCannotBeOpened(t *testing.T) {
 	path := filepath.Join(blocker, "access.log")
 	var said syncBuffer
 	lost := newLost()
-	l := newAccessLog(Logs{Passed: path, Format: "json"}, "app", slog.New(slog.NewTextHandler(&said, nil)), lost, new(Archive))
+	l := openAccessLog(Logs{Passed: path, Format: "json"}, "app", slog.New(slog.NewTextHandler(&said, nil)), lost, new(Archive))
 	for range 3 {
 		l.write(exchangeFor("/lost", 200))
 		l.passed.flush()
@@ -316,7 +323,7 @@ func TestAccessLogDiskFull(t *testing.T) {
 	}
 	var said syncBuffer
 	lost := newLost()
-	l := newAccessLog(Logs{Passed: full, Format: "json"}, "app", slog.New(slog.NewTextHandler(&said, nil)), lost, new(Archive))
+	l := openAccessLog(Logs{Passed: full, Format: "json"}, "app", slog.New(slog.NewTextHandler(&said, nil)), lost, new(Archive))
 	for range 3 {
 		l.write(exchangeFor("/lost", 200))
 		l.write(exchangeFor("/lost", 200))
@@ -349,7 +356,7 @@ func TestAccessLogDiskFull(t *testing.T) {
 }
 
 func TestAccessLogCloseTellsOfLostLines(t *testing.T) {
-	l := newAccessLog(Logs{Passed: "/dev/full", Format: "json"}, "app", slog.New(slog.DiscardHandler), newLost(), new(Archive))
+	l := openAccessLog(Logs{Passed: "/dev/full", Format: "json"}, "app", slog.New(slog.DiscardHandler), newLost(), new(Archive))
 	l.write(exchangeFor("/lost", 200))
 	if err := l.close(); err == nil || !strings.Contains(err.Error(), "/dev/full: 1 lines are lost") {
 		t.Errorf("close: %v", err)
@@ -396,7 +403,7 @@ func TestAccessLogFIFOWithoutReader(t *testing.T) {
 		t.Fatal(err)
 	}
 	var said syncBuffer
-	l := newAccessLog(Logs{Passed: path, Format: "json"}, "app", slog.New(slog.NewTextHandler(&said, nil)), newLost(), new(Archive))
+	l := openAccessLog(Logs{Passed: path, Format: "json"}, "app", slog.New(slog.NewTextHandler(&said, nil)), newLost(), new(Archive))
 	defer l.close()
 	if s := said.String(); !strings.Contains(s, path) {
 		t.Errorf("said %q", s)
@@ -409,7 +416,7 @@ func TestAccessLogSlowDisk(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "access.log")
 	var said syncBuffer
 	lost := newLost()
-	l := newAccessLog(Logs{Passed: path, Format: "json"}, "app", slog.New(slog.NewTextHandler(&said, nil)), lost, new(Archive))
+	l := openAccessLog(Logs{Passed: path, Format: "json"}, "app", slog.New(slog.NewTextHandler(&said, nil)), lost, new(Archive))
 	l.passed.disk.Lock() // a write that takes its time
 	x := exchangeFor("/", 200)
 	written := 2 * logBound / len(appendJSON(nil, &clockText{}, "app", x))
@@ -430,7 +437,7 @@ func TestAccessLogSlowDisk(t *testing.T) {
 }
 
 func BenchmarkAccessLog(b *testing.B) {
-	l := newAccessLog(Logs{Passed: filepath.Join(b.TempDir(), "access.log"), Format: "json"}, "app", slog.New(slog.DiscardHandler), newLost(), new(Archive))
+	l := openAccessLog(Logs{Passed: filepath.Join(b.TempDir(), "access.log"), Format: "json"}, "app", slog.New(slog.DiscardHandler), newLost(), new(Archive))
 	defer l.close()
 	x := sample()
 	b.ReportAllocs()

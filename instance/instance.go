@@ -70,7 +70,7 @@ type Shared struct {
 	Recorder *Recorder // of this site; nil: the instance has one that nobody sees
 }
 
-// New prepares an instance: it opens the root and the logs, reads the password
+// New prepares an instance: it opens the root, looks whether the logs can be opened, reads the password
 // file and resolves the metrics, but takes no address and starts nothing that
 // runs on: where uploads are allowed, what a killed process has left of them is
 // removed from the root in the background. A root or an interpreter that isn't
@@ -233,6 +233,11 @@ func (i *Instance) Stats() Stats {
 	}
 	return s
 }
+
+// OpenLogs opens the log files, which New has not done; else each is opened with
+// its first line. It may be called at any time, also after Close, when it does
+// nothing.
+func (i *Instance) OpenLogs() { i.log.open() }
 
 // Reopen opens the log files anew, for logrotate.
 func (i *Instance) Reopen() error { return i.log.reopen() }

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -48,6 +50,7 @@ type logFile struct {
 	lost     int        // lines lost since then
 	rotation rotation
 	archive  *Archive // gets what was rotated
+	opened   bool     // the file was, once
 }
 
 // logLines are for putting a line together, logBuffers for collecting lines. They
@@ -69,13 +72,47 @@ func newLogFile(path string, r rotation, log *slog.Logger, lost lostCounter, arc
 	f.timer.Stop()
 	f.disk.Lock()
 	defer f.disk.Unlock()
-	file, err := openLog(path)
-	f.file = file
-	f.say(0, err)
-	if r.on() { // a process that was killed may have left something
-		archive.add(path, r.keeping, log)
-	}
+	f.say(0, mayLog(path))
 	return f
+}
+
+// mayLog says why a log can't be opened, as far as that can be told without making
+// it: a site serves before its logs are opened, which would take a thousand sites a
+// tenth of a second.
+func mayLog(path string) error {
+	for mode := uint32(unix.W_OK); ; mode = unix.W_OK | unix.X_OK { // folders that are not there are made
+		err := unix.Faccessat(unix.AT_FDCWD, path, mode, unix.AT_EACCESS)
+		parent := filepath.Dir(path)
+		switch {
+		case err == nil:
+			return nil
+		case err != unix.ENOENT || parent == path:
+			return &os.PathError{Op: "write", Path: path, Err: err}
+		}
+		path = parent
+	}
+}
+
+// open opens the file for who holds f.disk.
+func (f *logFile) open() (*os.File, error) {
+	file, err := openLog(f.path)
+	if err == nil && f.rotation.on() && !f.opened { // a process that was killed may have left something
+		f.opened = true
+		f.archive.add(f.path, f.rotation.keeping, f.log)
+	}
+	return file, err
+}
+
+// openNow opens the file, unless that was done, without waiting for the first
+// line.
+func (f *logFile) openNow() {
+	f.disk.Lock()
+	defer f.disk.Unlock()
+	if f.file == nil && !f.isClosed() {
+		file, err := f.open()
+		f.file = file
+		f.say(0, err)
+	}
 }
 
 // openLog makes the folder and opens the file for appending. A FIFO that nobody
@@ -186,7 +223,7 @@ func (f *logFile) reopen() error {
 		return nil
 	}
 	f.drain()
-	file, err := openLog(f.path)
+	file, err := f.open()
 	if err != nil {
 		return fmt.Errorf("log file can't be opened anew, the old one stays in use: %w", err)
 	}

@@ -69,6 +69,7 @@ func prepare(t *testing.T, change func(*Spec)) *site {
 	var err error
 	s.Instance, err = New(s.spec, Shared{Metrics: s.reg, Files: NewBudget(DefaultBudget), Log: slog.New(slog.NewTextHandler(s.log, nil))})
 	must(t, err)
+	s.OpenLogs()
 	return s
 }
 

@@ -92,7 +92,7 @@ func (f *logFile) ready(more int) (locked bool, err error) {
 // the one of that name.
 func (f *logFile) current(stay *bool) (fs.FileInfo, error) {
 	if f.file == nil {
-		file, err := openLog(f.path)
+		file, err := f.open()
 		if err != nil {
 			return nil, err
 		}
@@ -102,7 +102,7 @@ func (f *logFile) current(stay *bool) (fs.FileInfo, error) {
 	if err != nil || *stay || !info.Mode().IsRegular() || !f.moved(info) {
 		return info, err
 	}
-	file, err := openLog(f.path)
+	file, err := f.open()
 	if err != nil {
 		if retired(info) { // nothing that is written there is kept
 			return nil, err

@@ -30,7 +30,7 @@ func rotating(path string, change func(*Logs)) Logs {
 
 func openRotating(t *testing.T, spec Logs, archive *Archive) *accessLog {
 	t.Helper()
-	return newAccessLog(spec, "app", slog.New(slog.DiscardHandler), newLost(), archive)
+	return openAccessLog(spec, "app", slog.New(slog.DiscardHandler), newLost(), archive)
 }
 
 // put logs a line and has it written.
@@ -366,7 +366,7 @@ func TestRotateFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var said syncBuffer
 		lost := newLost()
-		l := newAccessLog(rotating(path, func(l *Logs) { l.MaxSize = 1 << 10 }), "app", slog.New(slog.NewTextHandler(&said, nil)), lost, new(Archive))
+		l := openAccessLog(rotating(path, func(l *Logs) { l.MaxSize = 1 << 10 }), "app", slog.New(slog.NewTextHandler(&said, nil)), lost, new(Archive))
 		for range 5 {
 			l.put("/" + strings.Repeat("x", 1000))
 			time.Sleep(2 * rotatePause)

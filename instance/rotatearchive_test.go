@@ -328,7 +328,7 @@ func TestCompressOnAFullDisk(t *testing.T) {
 	writeFile(t, filler, noise(600<<10))
 	var said syncBuffer
 	archive := new(Archive)
-	l := newAccessLog(rotating(path, func(l *Logs) { l.MaxSize = 1 << 10 }), "app", slog.New(slog.NewTextHandler(&said, nil)), newLost(), archive)
+	l := openAccessLog(rotating(path, func(l *Logs) { l.MaxSize = 1 << 10 }), "app", slog.New(slog.NewTextHandler(&said, nil)), newLost(), archive)
 	for i := range 3 {
 		l.put(fmt.Sprint("/", i, strings.Repeat("x", 900)))
 		archive.settle(t)
@@ -362,7 +362,7 @@ func TestRotateWithoutANewFile(t *testing.T) {
 	path := filepath.Join(dir, "passed.log")
 	var said syncBuffer
 	lost := newLost()
-	l := newAccessLog(rotating(path, func(l *Logs) { l.MaxSize = 1 << 10 }), "app", slog.New(slog.NewTextHandler(&said, nil)), lost, new(Archive))
+	l := openAccessLog(rotating(path, func(l *Logs) { l.MaxSize = 1 << 10 }), "app", slog.New(slog.NewTextHandler(&said, nil)), lost, new(Archive))
 	writeFile(t, filepath.Join(dir, "filler"), "")
 	for range 3 {
 		l.put("/" + strings.Repeat("x", 900))

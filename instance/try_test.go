@@ -103,7 +103,7 @@ func TestFallback(t *testing.T) {
 		if c.absent != "" && !slices.Equal(f.absent, strings.Fields(c.absent)) {
 			t.Errorf("%s, try %s: absent %q, want %q", c.path, c.try, f.absent, c.absent)
 		}
-		if after := descriptors(t); after != before {
+		if after := descriptors(t); after > before {
 			t.Errorf("%s, try %s: %d descriptors before, %d after", c.path, c.try, before, after)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"time"
 
+	"sited/instance"
 	"sited/protocol"
 )
 
@@ -98,8 +99,10 @@ func (s *Supervisor) abandon(changes []*change) {
 }
 
 // swap puts every change that can be made in force: first all sockets get
-// their new services, then whatever lost its socket drains. Owner only.
+// their new services, then whatever lost its socket drains. Logs are opened while
+// the sites serve already. Owner only.
 func (s *Supervisor) swap(changes []*change) {
+	var fresh []*instance.Instance
 	for _, c := range changes {
 		st := s.sites[c.Site]
 		switch {
@@ -108,8 +111,14 @@ func (s *Supervisor) swap(changes []*change) {
 			st.current = nil
 		default:
 			s.serve(st, c)
+			fresh = append(fresh, c.gen.inst)
 		}
 	}
+	s.work.Go(func() {
+		for _, inst := range fresh {
+			inst.OpenLogs()
+		}
+	})
 	for _, ep := range s.endpoints {
 		if st := s.sites[ep.gen.spec.Name]; st == nil || st.current != ep.gen {
 			s.closeEndpoint(ep, (*endpoint).stopAccepting)
