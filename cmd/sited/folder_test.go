@@ -129,6 +129,17 @@ func (f *folder) exists(name string) bool {
 	return err == nil
 }
 
+// logsOpen waits until the logs of those sites are open, which is a moment after
+// the sites serve.
+func (f *folder) logsOpen(sites ...string) {
+	f.t.Helper()
+	for _, site := range sites {
+		for _, name := range []string{"passed.log", "failed.log"} {
+			eventually(f.t, name+" of "+site+" is open", func() bool { return f.exists("logs/" + site + "/" + name) })
+		}
+	}
+}
+
 // names lists what is in a folder.
 func (f *folder) names(folder string) []string {
 	f.t.Helper()

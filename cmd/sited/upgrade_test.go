@@ -361,6 +361,7 @@ func TestUpgradeFails(t *testing.T) {
 	p := f.lineage("")
 	kept := dial(t, f.addr("static"))
 	kept.get(t, "/hello.txt")
+	f.logsOpen("app", "static", "upload")
 	pid, before := p.up(), descriptors(t, p.process)
 	script := func(text string) func() {
 		return func() {
