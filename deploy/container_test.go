@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"sited/rig"
 	"sited/supervisor/config"
 )
 
@@ -257,14 +258,8 @@ var imageBinary = sync.OnceValues(func() (string, error) {
 
 func builtSited(t *testing.T) string {
 	t.Helper()
-	for _, folder := range []string{"cmd/sited", "supervisor", "supervisor/config", "instance", "protocol", "cgi", "metrics"} {
-		files, err := filepath.Glob("../" + folder + "/*.go")
-		if err != nil || len(files) == 0 {
-			t.Fatalf("%s: %v", folder, err)
-		}
-		for _, file := range files {
-			textOf(t, file) // the cached result of the test depends on it
-		}
+	if err := rig.ReadSources(".."); err != nil {
+		t.Fatal(err)
 	}
 	binary, err := imageBinary()
 	if err != nil {

@@ -9,10 +9,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 )
 
 // packages are what the binary is made of.
-var packages = []string{"cmd/sited", "supervisor", "supervisor/config", "instance", "protocol", "cgi", "metrics"}
+var packages = []string{"cmd/sited", "supervisor", "supervisor/config", "supervisor/page", "instance", "protocol", "cgi", "metrics"}
 
 // Build builds sited into a folder and returns the path of the binary: with the
 // race detector where there is a C compiler. It is to be called once, by TestMain,
@@ -22,10 +23,8 @@ func Build(dir string) (binary string, err error) {
 	if err != nil {
 		return "", err
 	}
-	for _, p := range packages {
-		if err := readSources(filepath.Join(root, p)); err != nil {
-			return "", err
-		}
+	if err := ReadSources(root); err != nil {
+		return "", err
 	}
 	binary = filepath.Join(dir, "sited")
 	args := []string{"build", "-buildvcs=false", "-o", binary}
@@ -59,18 +58,23 @@ func Root() (string, error) {
 	}
 }
 
-// readSources reads the files of a package that the binary is made of: what a test
-// has read its cached result depends on. To import the package would not do, as
-// the linker leaves out what the tests themselves don't call.
-func readSources(dir string) error {
-	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
-	if err == nil && len(files) == 0 {
-		err = fmt.Errorf("no Go files in %s", dir)
-	}
-	for _, file := range files {
-		if _, rerr := os.ReadFile(file); rerr != nil {
-			err = rerr
+// ReadSources reads the files that the binary is made of: what a test has read its
+// cached result depends on. To import the packages would not do, as the linker
+// leaves out what the tests themselves don't call. root is the module's folder.
+func ReadSources(root string) error {
+	for _, p := range packages {
+		entries, err := os.ReadDir(filepath.Join(root, p))
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			if e.IsDir() || strings.HasSuffix(e.Name(), "_test.go") {
+				continue
+			}
+			if _, err := os.ReadFile(filepath.Join(root, p, e.Name())); err != nil {
+				return err
+			}
 		}
 	}
-	return err
+	return nil
 }
