@@ -337,3 +337,38 @@ func TestNothingAfterClose(t *testing.T) {
 		t.Errorf("%d exchanges", n)
 	}
 }
+
+// An answer that would break the message is replaced by an error page, which the
+// service may change as any other; a page of the service that would break the
+// message by the engine's own.
+func TestMalformedAnswers(t *testing.T) {
+	for _, both := range []struct {
+		name   string
+		change []func(*Service)
+	}{{"usual", nil}, {"quick", []func(*Service){quick}}} {
+		t.Run(both.name, func(t *testing.T) {
+			hook := func(v *Service) {
+				v.ErrorResponse = func(x *Exchange) {
+					x.Res.Header.Set("X-Hook", "seen")
+					if x.Req.Path == "/both" {
+						x.Res.Header.Set("X-Broken", "a\nb")
+					}
+				}
+			}
+			s := serve(t, func(x *Exchange) error {
+				x.Res.Header.Add("X-Broken", "a\r\nb")
+				return nil
+			}, append(both.change, hook)...)
+			for path, want := range map[string]string{"/one": "seen", "/both": ""} {
+				c := s.dial()
+				c.send(request(path))
+				if a := c.want(500, string(errorPage(500))); a.header.Get("X-Hook") != want || a.header.Get("X-Broken") != "" {
+					t.Errorf("%s: %v", path, a.header)
+				}
+				c.closed()
+			}
+			s.stop()
+			s.ended()
+		})
+	}
+}

@@ -199,12 +199,12 @@ func (c *conn) respond(svc *Service, x *Exchange, keep bool) afterwards {
 	c.head = getOut()
 	defer c.dropHead()
 	c.out.sent, c.out.broken, c.out.began = 0, false, time.Time{}
-	p, head := c.plan(x, keep)
+	p, head := c.plan(svc, x, keep)
 	err := c.writeResponse(svc, x, p, head)
 	if err != nil && c.out.sent == 0 && !c.out.broken && !p.tunnel {
 		x.fail(err)
 		svc.answerError(x)
-		p, head = c.plan(x, false)
+		p, head = c.plan(svc, x, false)
 		err = c.writeResponse(svc, x, p, head)
 	}
 	x.fail(err)
@@ -228,7 +228,7 @@ func (x *Exchange) fail(err error) {
 
 // plan renders the head of x.Res into c.head. An answer that can't be sent is
 // replaced by an error page.
-func (c *conn) plan(x *Exchange, keep bool) (respondPlan, []byte) {
+func (c *conn) plan(svc *Service, x *Exchange, keep bool) (respondPlan, []byte) {
 	now := x.Start
 	if c.answering == nil { // it may be long ago
 		now = time.Now()
@@ -239,9 +239,14 @@ func (c *conn) plan(x *Exchange, keep bool) (respondPlan, []byte) {
 	if err != nil {
 		x.Err = err
 		x.discard()
-		x.Res = errorResponse(err)
+		svc.answerError(x)
 		p = planResponse(&x.Req, &x.Res, false)
-		head, _ = appendHead((*c.head)[:0], p, &x.Res, &x.Req, date) // its fields are our own
+		if head, err = appendHead((*c.head)[:0], p, &x.Res, &x.Req, date); err != nil { // of ErrorResponse
+			x.discard()
+			x.Res = errorResponse(err)
+			p = planResponse(&x.Req, &x.Res, false)
+			head, _ = appendHead((*c.head)[:0], p, &x.Res, &x.Req, date) // its fields are our own
+		}
 	}
 	x.Res.Status = p.status
 	return p, head
