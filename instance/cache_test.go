@@ -1,12 +1,14 @@
 package instance
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -335,5 +337,36 @@ func TestCacheAbsenceIsFresh(t *testing.T) {
 	c.get("/b", fd, at(392))
 	if c.get("/b", fd, at(406)) != nil {
 		t.Error("what came up is still missing after more than lookTime")
+	}
+}
+
+// What is kept of a request that leads to nothing is its path, not the head that
+// it came in.
+func TestCacheKeepsNoHeads(t *testing.T) {
+	s := open(t, nil)
+	s.file("a.txt", "a")
+	c := s.dial()
+	defer c.Close()
+	in := bufio.NewReader(c)
+	filling := strings.Repeat("x", 15<<10)
+	heap := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := heap()
+	const requests = 2000
+	for i := range requests {
+		fmt.Fprintf(c, "GET /nothing%d HTTP/1.1\r\nHost: test\r\nX-Filling: %s\r\n\r\n", i, filling)
+		if a := readAnswer(t, in, "GET"); a.status != 404 {
+			t.Fatal(a.status)
+		}
+	}
+	if kept := len(s.files.ring); kept < requests/2 {
+		t.Errorf("%d answers are kept", kept)
+	}
+	if grown := int64(heap()) - int64(before); grown > requests*4<<10 {
+		t.Errorf("%d requests hold %d KiB", requests, grown>>10)
 	}
 }

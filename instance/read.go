@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/url"
 	"strconv"
+	"strings"
 
 	"sited/protocol"
 )
@@ -42,6 +43,7 @@ func (i *Instance) read(x *protocol.Exchange, granted *Protect, hops int) error 
 			return err
 		}
 	}
+	x.Req.Path = strings.Clone(x.Req.Path) // what is kept by it is not to hold the whole head
 	l := lookup{root: root, path: x.Req.Path, now: x.Start.UnixNano(), state: i.files.state()}
 	f, err := i.policy.find(root.Root, x.Req.Path)
 	if err != nil {

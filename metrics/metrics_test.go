@@ -189,7 +189,7 @@ func TestSiteLives(t *testing.T) {
 	second.BadRequest("field")
 	second.exchange("PUT", 418)
 	second.Limits(1, 1)
-	if got := testutil.CollectAndCount(r.table, "sited_http_requests_total"); got != 6 {
+	if got := testutil.CollectAndCount(r.table, "sited_http_requests_total"); got != 6+5 { // GET with scripts, and PUT
 		t.Errorf("%d request series", got)
 	}
 	if strings.Contains(scrape(t, r), `site="a"`) {
@@ -267,6 +267,38 @@ func TestReloaded(t *testing.T) {
 	)
 }
 
+// All that a site may fail with is there from the start: a counter that comes up
+// with its first failures has no rate.
+func TestFailuresFromTheStart(t *testing.T) {
+	for _, c := range []struct {
+		method  string
+		scripts []string
+		want    string
+	}{
+		{"GET", nil, "200 404 500 503"},
+		{"GET", []string{".php"}, "200 404 500 502 503 504"},
+		{"POST", []string{".php"}, "200 404 500 502 503 504"},
+		{"PUT", []string{".php"}, "200 404 500 503 507"},
+		{"CONNECT", nil, "200 404 500 502 503 504"},
+		{"OPTIONS", []string{".php"}, "200 404 500 503"},
+	} {
+		r := New("1.2.3")
+		r.Site("a", Shape{Methods: []string{c.method}, Scripts: c.scripts})
+		var got []string
+		for line := range strings.Lines(scrape(t, r)) {
+			if rest, ok := strings.CutPrefix(line, `sited_http_requests_total{code="`); ok {
+				if !strings.HasSuffix(rest, " 0\n") {
+					t.Errorf("%s", line)
+				}
+				got = append(got, rest[:3])
+			}
+		}
+		if strings.Join(got, " ") != c.want {
+			t.Errorf("%s, scripts %v: %v, want %s", c.method, c.scripts, got, c.want)
+		}
+	}
+}
+
 // Whatever a request says, its labels are of a small set.
 func TestExchangeLabels(t *testing.T) {
 	r := New("1.2.3")
@@ -283,7 +315,7 @@ func TestExchangeLabels(t *testing.T) {
 		`sited_http_requests_total{code="other",method="GET",site="a"} 4`,
 		`sited_http_requests_total{code="599",method="CONNECT",site="a"} 1`,
 	)
-	if got, want := strings.Count(text, "\nsited_http_requests_total{"), 10*4+2*2; got != want { // and 404 and 500 of two
+	if got, want := strings.Count(text, "\nsited_http_requests_total{"), 10*4+5+4; got != want { // and those from the start: GET, PUT
 		t.Errorf("%d series of requests, want %d", got, want)
 	}
 }

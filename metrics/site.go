@@ -55,8 +55,22 @@ type Shape struct {
 	ScriptResults []string // results for script_requests_total
 }
 
-// codesFromTheStart are those for which each method has a counter that is zero.
-var codesFromTheStart = [...]string{"200", "404", "500"}
+// codes are those for which a method has a counter from the start: the usual ones,
+// and all with which the site itself may fail, for Prometheus can't tell how fast a
+// counter rose that was not there before.
+func (s *Shape) codes(method string) []string {
+	codes := []string{"200", "404", "500", "503"}
+	switch {
+	case method == "PUT":
+		codes = append(codes, "507")
+	case method == "CONNECT", len(s.Scripts) > 0 && slices.Contains(scriptMethods, method):
+		codes = append(codes, "502", "504")
+	}
+	return codes
+}
+
+// scriptMethods are the methods that scripts take.
+var scriptMethods = []string{"GET", "HEAD", "POST", "PATCH"}
 
 func (s *Shape) equal(o *Shape) bool {
 	return slices.Equal(s.Methods, o.Methods) && slices.Equal(s.Scripts, o.Scripts) &&
@@ -67,7 +81,11 @@ func (s *Shape) equal(o *Shape) bool {
 // cells is how many series that are numbers the site itself has from the start.
 func (s *Shape) cells() int {
 	const single = 18 // those that Registry.newSite names
-	return single + len(s.Methods)*len(codesFromTheStart) + len(s.BadRequests) + len(s.Rejected) + len(s.TunnelRefused)
+	requests := 0
+	for _, m := range s.Methods {
+		requests += len(s.codes(m))
+	}
+	return single + requests + len(s.BadRequests) + len(s.Rejected) + len(s.TunnelRefused)
 }
 
 // Site returns the handles for the site with that name and makes the series
@@ -133,7 +151,7 @@ func (r *Registry) newSite(row *row, shape *Shape) *Site {
 		s.inFlightLimit.hide()
 	}
 	for _, m := range shape.Methods {
-		for _, code := range codesFromTheStart {
+		for _, code := range shape.codes(m) {
 			g.counter(r.requests, methods[methodIndex(m)], code)
 		}
 	}

@@ -10,19 +10,20 @@ import (
 // checkLabels reports sites of one name. Neither is served: which one the
 // running site of that name should follow is not for sited to guess.
 func (l *loader) checkLabels() {
-	first := map[string]hcl.Range{}
+	first := make(map[string]*hcl.Range, len(l.sites))
 	for _, f := range l.files {
 		if f.broken {
 			for _, label := range f.labels {
-				first[label] = fileStart(f.name)
+				start := fileStart(f.name)
+				first[label] = &start
 			}
 		}
 	}
 	for _, s := range l.sites {
-		at := s.block.LabelRanges[0]
+		at := &s.block.LabelRanges[0]
 		if before, twice := first[s.spec.Name]; twice {
-			l.fail(at, "Repeated site", "There is a site %q at %s already. Give each site a name of its own; until then none of that name is changed.",
-				s.spec.Name, place(before))
+			l.fail(*at, "Repeated site", "There is a site %q at %s already. Give each site a name of its own; until then none of that name is changed.",
+				s.spec.Name, place(*before))
 			continue
 		}
 		first[s.spec.Name] = at

@@ -134,10 +134,15 @@ func boolArg[T any](name string, field func(*T) *bool) argument[T] {
 // contents reports whatever in body its shape has no place for, and returns the
 // blocks that are as they should be, in file order.
 func (l *loader) contents(body *hclsyntax.Body, is shape) []*hclsyntax.Block {
-	for _, a := range inOrder(body.Attributes) {
-		if !slices.Contains(is.args, a.Name) {
-			l.fail(a.NameRange, "Unknown argument", "%s", unknownArgument(a.Name, is))
+	var unknown []*hclsyntax.Attribute
+	for name, a := range body.Attributes {
+		if !slices.Contains(is.args, name) {
+			unknown = append(unknown, a)
 		}
+	}
+	slices.SortFunc(unknown, byPlace)
+	for _, a := range unknown {
+		l.fail(a.NameRange, "Unknown argument", "%s", unknownArgument(a.Name, is))
 	}
 	var good []*hclsyntax.Block
 	first := map[string]*hclsyntax.Block{}

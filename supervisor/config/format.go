@@ -8,7 +8,7 @@ import (
 // Format returns src in the canonical style: indented by two, equals signs
 // aligned. It refuses what does not parse, with diagnostics that name filename.
 func Format(src []byte, filename string) ([]byte, hcl.Diagnostics) {
-	if _, diags := parse(src, filename, &pieces{}); diags.HasErrors() {
+	if _, diags := cut(src, filename, &pieces{}).parse(&pieces{}); diags.HasErrors() {
 		return nil, diags
 	}
 	return hclwrite.Format(src), nil

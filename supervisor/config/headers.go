@@ -133,7 +133,7 @@ func (l *loader) decodeHeaders(s *site, blocks []*hclsyntax.Block) {
 			l.warnNarrow(at, r.Glob, "covers")
 		}
 		wrong := len(l.diags) + len(l.tainted)
-		decode(l, b.Body, headerArgs(), &r, "", said{})
+		decode(l, b.Body, headerArgs, &r, "", said{})
 		if len(r.Set)+len(r.Remove) == 0 && len(l.diags)+len(l.tainted) == wrong && !meantField(b.Body) {
 			l.fail(b.TypeRange, missingArgument, `A header block needs fields in set or names in remove: set = { X-Frame-Options = "DENY" }.`)
 		}
@@ -152,7 +152,7 @@ func (l *loader) decodeHeaders(s *site, blocks []*hclsyntax.Block) {
 // meantField reports whether body has set or remove, but misspelt or as a block,
 // which has been reported.
 func meantField(body *hclsyntax.Body) bool {
-	names := argNames(headerArgs())
+	names := argNames(headerArgs)
 	return misspelt(body, names, "set") || misspelt(body, names, "remove") ||
 		slices.ContainsFunc(body.Blocks, func(b *hclsyntax.Block) bool { return b.Type == "set" || b.Type == "remove" })
 }

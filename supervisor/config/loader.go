@@ -38,6 +38,7 @@ type loader struct {
 	forgotten bool // something about a site that was recalled is not as it was
 
 	badPasswords map[string]string // what is wrong with a password file, by its path
+	commands     map[string]bool   // whether an interpreter is there, by its name
 	seen         map[seenKey]bool
 }
 
@@ -67,6 +68,7 @@ func newLoader(path string, os edge) *loader {
 		seen:  map[seenKey]bool{},
 
 		badPasswords: map[string]string{},
+		commands:     map[string]bool{},
 
 		language: language(),
 		cfg: &Config{

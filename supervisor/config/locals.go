@@ -182,7 +182,7 @@ func (l *loader) nameLocal(e hcl.Expression, d *hcl.Diagnostic) bool {
 
 // inOrder lists arguments as they are written.
 func inOrder(attrs hclsyntax.Attributes) []*hclsyntax.Attribute {
-	return slices.SortedFunc(maps.Values(attrs), func(a, b *hclsyntax.Attribute) int {
-		return a.SrcRange.Start.Byte - b.SrcRange.Start.Byte
-	})
+	return slices.SortedFunc(maps.Values(attrs), byPlace)
 }
+
+func byPlace(a, b *hclsyntax.Attribute) int { return a.SrcRange.Start.Byte - b.SrcRange.Start.Byte }

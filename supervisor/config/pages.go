@@ -67,8 +67,8 @@ func (l *loader) decodeErrorPages(s *site, blocks []*hclsyntax.Block) {
 		p := instance.ErrorPage{Status: b.Labels[0]}
 		at := b.LabelRanges[0]
 		given := said{}
-		decode(l, b.Body, errorPageArgs(), &p, "", given)
-		if given["file"] == nil && !misspelt(b.Body, argNames(errorPageArgs()), "file") {
+		decode(l, b.Body, errorPageArgs, &p, "", given)
+		if given["file"] == nil && !misspelt(b.Body, argNames(errorPageArgs), "file") {
 			l.fail(b.TypeRange, missingArgument, `An error_page block needs file, the page's path from the root on: file = "/errors/404.html".`)
 		}
 		if !l.checkStatus(p.Status, at) {

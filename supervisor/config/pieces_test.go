@@ -1,8 +1,10 @@
 package config
 
 import (
+	"fmt"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -27,6 +29,15 @@ func TestPieceEnd(t *testing.T) {
 	}
 }
 
+func inTurn(src []byte) *hcl.File { return cut(src, "f", &pieces{}).join(&pieces{}) }
+
+// inParallel parses even few pieces by several goroutines.
+func inParallel(src []byte) *hcl.File {
+	t := cut(src, "f", &pieces{})
+	parseAll(t.pieces, 3)
+	return t.join(&pieces{})
+}
+
 // Whatever is parsed in pieces is what parsing it as a whole gives.
 func FuzzPieces(f *testing.F) {
 	files, err := filepath.Glob("testdata/*.txtar")
@@ -48,12 +59,15 @@ func FuzzPieces(f *testing.F) {
 		f.Add([]byte(src))
 	}
 	f.Fuzz(func(t *testing.T, src []byte) {
-		if checkText(src, "f") != nil {
-			return
+		inPieces := inTurn(src)
+		if ahead := inParallel(src); !reflect.DeepEqual(inPieces, ahead) {
+			t.Fatalf("%q: %+v, by several goroutines %+v", src, inPieces, ahead)
 		}
-		inPieces := parsePieces(src, "f", &pieces{})
 		if inPieces == nil {
 			return
+		}
+		if d := checkText(src, "f"); d != nil {
+			t.Fatalf("%q: %v", src, d)
 		}
 		if d := checkNesting(src, "f"); d != nil {
 			t.Fatalf("%q: %v", src, d)
@@ -78,11 +92,11 @@ func FuzzPieces(f *testing.F) {
 // A file of many blocks is read in pieces, and one that is wrong is not.
 func TestParsePieces(t *testing.T) {
 	good := strings.Repeat("site \"a\" {\n  root = \"x\"\n}\n", 3)
-	if f := parsePieces([]byte(good), "f", &pieces{}); f == nil || len(f.Body.(*hclsyntax.Body).Blocks) != 3 {
+	if f := inTurn([]byte(good)); f == nil || len(f.Body.(*hclsyntax.Body).Blocks) != 3 {
 		t.Errorf("%+v", f)
 	}
 	for _, bad := range []string{good + "site {\n", good + "}\n", "x = 1\n" + good + "x = 2\n", good + "y = " + strings.Repeat("(", maxNesting+1)} {
-		if f := parsePieces([]byte(bad), "f", &pieces{}); f != nil {
+		if f := inTurn([]byte(bad)); f != nil {
 			t.Errorf("%q was parsed", bad)
 		}
 	}
@@ -100,4 +114,57 @@ func TestSimple(t *testing.T) {
 			t.Errorf("%.40q: %v", src, got)
 		}
 	}
+}
+
+// However many goroutines parse, what comes of it is one and the same.
+func TestLoadInParallel(t *testing.T) {
+	const sites = 40
+	for what, bad := range map[string]string{
+		"good":             "",
+		"a syntax error":   "site \"bad\" {\n  root =\n}\n",
+		"two of a name":    siteText("s3", 9000, ""),
+		"an end that isnt": "locals {\n  x = <<E\n}\nE\n}\n",
+		"an unknown block": "sight \"bad\" {\n}\n",
+	} {
+		files := map[string]string{"sites.hcl": ""}
+		for i := range sites {
+			block := siteText(fmt.Sprint("s", i), 8000+i, "")
+			if i == sites/2 {
+				block += bad
+			}
+			files["sites.hcl"] += block
+			files[fmt.Sprintf("sites.d/%d.hcl", i)] = block
+		}
+		dir := write(t, files)
+		for _, name := range []string{"sites.hcl", "sites.d"} {
+			path := filepath.Join(dir, name)
+			before := runtime.GOMAXPROCS(1)
+			want := Load(path, noEnv)
+			runtime.GOMAXPROCS(4)
+			got := Load(path, noEnv)
+			runtime.GOMAXPROCS(before)
+			sameConfig(t, what+" in "+name, got, want)
+			if got.HasErrors() != (bad != "" && what != "an end that isnt") {
+				t.Errorf("%s in %s: %v", what, name, got.Diags)
+			}
+		}
+	}
+}
+
+// What a goroutine panics at is left for the caller, who gets the panic.
+func TestParseAllPanics(t *testing.T) {
+	text := cut([]byte(strings.Repeat("a {\n}\n", fewPieces)), "f", &pieces{})
+	bad := &piece{} // which is of no file
+	parseAll(append([]*piece{bad}, text.pieces...), 2)
+	for i, p := range text.pieces {
+		if p.parsed == nil {
+			t.Errorf("piece %d was not parsed", i)
+		}
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("the caller got no panic")
+		}
+	}()
+	bad.parse()
 }

@@ -140,10 +140,10 @@ func (l *loader) decodeRedirects(s *site, blocks []*hclsyntax.Block) {
 		r := instance.Redirect{Glob: b.Labels[0], Status: defaultRedirectStatus}
 		at := b.LabelRanges[0]
 		given := said{}
-		decode(l, b.Body, redirectArgs(), &r, "", given)
+		decode(l, b.Body, redirectArgs, &r, "", given)
 		valid := l.checkGlob(b)
 		switch {
-		case given["to"] == nil && !misspelt(b.Body, argNames(redirectArgs()), "to"):
+		case given["to"] == nil && !misspelt(b.Body, argNames(redirectArgs), "to"):
 			l.fail(b.TypeRange, missingArgument, `A redirect block needs to, where it leads: to = "/new/{rest}", or to = "https://example.org{path}".`)
 		case valid && r.To != "":
 			l.checkRedirect(r, at, given["to"].Range())

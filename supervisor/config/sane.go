@@ -11,6 +11,9 @@ import (
 
 // checkText returns an error for what is not UTF-8 text, or nil.
 func checkText(src []byte, name string) *hcl.Diagnostic {
+	if utf8.Valid(src) && bytes.IndexByte(src, 0) < 0 {
+		return nil
+	}
 	for i := 0; i < len(src); {
 		r, n := utf8.DecodeRune(src[i:])
 		if r == utf8.RuneError && n == 1 || r == 0 {

@@ -27,21 +27,21 @@ const (
 func language() shape {
 	site := shape{
 		name: blockSite, label: "the site's name", repeated: true,
-		args: slices.Concat(argNames(ownArgs()), argNames(siteArgs())),
+		args: slices.Concat(argNames(ownArgs), argNames(siteArgs)),
 		blocks: []shape{
-			{name: "protect", label: "a path pattern", repeated: true, args: argNames(protectArgs())},
-			{name: "script", label: "a file name extension", repeated: true, args: argNames(scriptArgs())},
-			{name: "connect", args: argNames(connectArgs())},
-			{name: "redirect", label: "a path pattern", repeated: true, args: argNames(redirectArgs())},
-			{name: "header", label: "a path pattern", repeated: true, args: argNames(headerArgs())},
-			{name: "error_page", label: "a status or a class of statuses", repeated: true, args: argNames(errorPageArgs())},
-			{name: "logs", args: argNames(logsArgs())},
-			{name: "limits", args: argNames(limitsArgs())},
-			{name: "timeouts", args: argNames(timeoutsArgs())},
+			{name: "protect", label: "a path pattern", repeated: true, args: argNames(protectArgs)},
+			{name: "script", label: "a file name extension", repeated: true, args: argNames(scriptArgs)},
+			{name: "connect", args: argNames(connectArgs)},
+			{name: "redirect", label: "a path pattern", repeated: true, args: argNames(redirectArgs)},
+			{name: "header", label: "a path pattern", repeated: true, args: argNames(headerArgs)},
+			{name: "error_page", label: "a status or a class of statuses", repeated: true, args: argNames(errorPageArgs)},
+			{name: "logs", args: argNames(logsArgs)},
+			{name: "limits", args: argNames(limitsArgs)},
+			{name: "timeouts", args: argNames(timeoutsArgs)},
 		},
 	}
-	defaults := shape{name: blockDefaults, args: argNames(siteArgs()), siteOnly: argNames(ownArgs()), blocks: site.blocks}
-	admin := shape{name: blockAdmin, args: argNames(adminArgs())}
+	defaults := shape{name: blockDefaults, args: argNames(siteArgs), siteOnly: argNames(ownArgs), blocks: site.blocks}
+	admin := shape{name: blockAdmin, args: argNames(adminArgs)}
 	return shape{blocks: []shape{site, admin, defaults, {name: blockLocals, repeated: true}}}
 }
 
@@ -52,112 +52,88 @@ func (l *loader) shapeOf(name string) shape {
 }
 
 // ownArgs are the arguments that only a site can have.
-func ownArgs() []argument[instance.Spec] {
-	return []argument[instance.Spec]{
-		portArg(func(s *instance.Spec) *netip.AddrPort { return &s.Addr }),
-		wordsArg("hosts", func(s *instance.Spec) *[]string { return &s.Hosts }, 0, checkHost),
-		pathArg("root", func(s *instance.Spec) *string { return &s.Root }, false),
-	}
+var ownArgs = []argument[instance.Spec]{
+	portArg(func(s *instance.Spec) *netip.AddrPort { return &s.Addr }),
+	wordsArg("hosts", func(s *instance.Spec) *[]string { return &s.Hosts }, 0, checkHost),
+	pathArg("root", func(s *instance.Spec) *string { return &s.Root }, false),
 }
 
 // siteArgs are the arguments of site and defaults.
-func siteArgs() []argument[instance.Spec] {
-	return []argument[instance.Spec]{
-		ipArg(func(s *instance.Spec) *netip.AddrPort { return &s.Addr }),
-		wordsArg("index", func(s *instance.Spec) *[]string { return &s.Index }, 0, checkIndex),
-		wordsArg("methods", func(s *instance.Spec) *[]string { return &s.Methods }, 1, checkMethod),
-		wordsArg("versions", func(s *instance.Spec) *[]string { return &s.Versions }, 1, checkVersion),
-		pathArg("passwords", func(s *instance.Spec) *string { return &s.Passwords }, false),
-		wordsArg("try", func(s *instance.Spec) *[]string { return &s.Try }, 0, checkTry),
-		boolArg("listing", func(s *instance.Spec) *bool { return &s.Listing }),
-		wordsArg("precompressed", func(s *instance.Spec) *[]string { return &s.Precompressed }, 0, checkCoding),
-		boolArg("request_id", func(s *instance.Spec) *bool { return &s.RequestID }),
-	}
+var siteArgs = []argument[instance.Spec]{
+	ipArg(func(s *instance.Spec) *netip.AddrPort { return &s.Addr }),
+	wordsArg("index", func(s *instance.Spec) *[]string { return &s.Index }, 0, checkIndex),
+	wordsArg("methods", func(s *instance.Spec) *[]string { return &s.Methods }, 1, checkMethod),
+	wordsArg("versions", func(s *instance.Spec) *[]string { return &s.Versions }, 1, checkVersion),
+	pathArg("passwords", func(s *instance.Spec) *string { return &s.Passwords }, false),
+	wordsArg("try", func(s *instance.Spec) *[]string { return &s.Try }, 0, checkTry),
+	boolArg("listing", func(s *instance.Spec) *bool { return &s.Listing }),
+	wordsArg("precompressed", func(s *instance.Spec) *[]string { return &s.Precompressed }, 0, checkCoding),
+	boolArg("request_id", func(s *instance.Spec) *bool { return &s.RequestID }),
 }
 
-func protectArgs() []argument[instance.Protect] {
-	return []argument[instance.Protect]{
-		wordsArg("methods", func(p *instance.Protect) *[]string { return &p.Methods }, 0, checkKnownMethod),
-		wordsArg("users", func(p *instance.Protect) *[]string { return &p.Users }, 0, checkUser),
-	}
+var protectArgs = []argument[instance.Protect]{
+	wordsArg("methods", func(p *instance.Protect) *[]string { return &p.Methods }, 0, checkKnownMethod),
+	wordsArg("users", func(p *instance.Protect) *[]string { return &p.Users }, 0, checkUser),
 }
 
-func scriptArgs() []argument[instance.Script] {
-	return []argument[instance.Script]{
-		commandArg("command", func(s *instance.Script) *[]string { return &s.Command }),
-		intArg("workers", func(s *instance.Script) *int { return &s.Workers }, 0, 1024),
-		durationArg("timeout", func(s *instance.Script) *time.Duration { return &s.Timeout }),
-	}
+var scriptArgs = []argument[instance.Script]{
+	commandArg("command", func(s *instance.Script) *[]string { return &s.Command }),
+	intArg("workers", func(s *instance.Script) *int { return &s.Workers }, 0, 1024),
+	durationArg("timeout", func(s *instance.Script) *time.Duration { return &s.Timeout }),
 }
 
-func connectArgs() []argument[instance.Spec] {
-	return []argument[instance.Spec]{
-		wordsArg("allow", func(s *instance.Spec) *[]string { return &s.Connect }, 0, checkTarget),
-	}
+var connectArgs = []argument[instance.Spec]{
+	wordsArg("allow", func(s *instance.Spec) *[]string { return &s.Connect }, 0, checkTarget),
 }
 
-func redirectArgs() []argument[instance.Redirect] {
-	return []argument[instance.Redirect]{
-		textArg("to", func(r *instance.Redirect) *string { return &r.To }, checkTo),
-		redirectStatusArg("status", func(r *instance.Redirect) *int { return &r.Status }),
-	}
+var redirectArgs = []argument[instance.Redirect]{
+	textArg("to", func(r *instance.Redirect) *string { return &r.To }, checkTo),
+	redirectStatusArg("status", func(r *instance.Redirect) *int { return &r.Status }),
 }
 
-func headerArgs() []argument[instance.HeaderRule] {
-	return []argument[instance.HeaderRule]{
-		setArg("set"),
-		removeArg("remove"),
-		boolArg("always", func(r *instance.HeaderRule) *bool { return &r.Always }),
-	}
+var headerArgs = []argument[instance.HeaderRule]{
+	setArg("set"),
+	removeArg("remove"),
+	boolArg("always", func(r *instance.HeaderRule) *bool { return &r.Always }),
 }
 
-func errorPageArgs() []argument[instance.ErrorPage] {
-	return []argument[instance.ErrorPage]{
-		textArg("file", func(p *instance.ErrorPage) *string { return &p.File }, checkPageFile),
-	}
+var errorPageArgs = []argument[instance.ErrorPage]{
+	textArg("file", func(p *instance.ErrorPage) *string { return &p.File }, checkPageFile),
 }
 
-func logsArgs() []argument[instance.Logs] {
-	return []argument[instance.Logs]{
-		pathArg("passed", func(g *instance.Logs) *string { return &g.Passed }, true),
-		pathArg("failed", func(g *instance.Logs) *string { return &g.Failed }, true),
-		textArg("format", func(g *instance.Logs) *string { return &g.Format }, checkFormat),
-		sizeArg("body", func(g *instance.Logs) *int64 { return &g.Body }, 0, 1<<20),
-		maxSizeArg("max_size", func(g *instance.Logs) *int64 { return &g.MaxSize }),
-		maxAgeArg("max_age", func(g *instance.Logs) *time.Duration { return &g.MaxAge }),
-		intArg("keep", func(g *instance.Logs) *int { return &g.Keep }, 0, 100_000),
-		textArg("compress", func(g *instance.Logs) *string { return &g.Compress }, checkCompress),
-	}
+var logsArgs = []argument[instance.Logs]{
+	pathArg("passed", func(g *instance.Logs) *string { return &g.Passed }, true),
+	pathArg("failed", func(g *instance.Logs) *string { return &g.Failed }, true),
+	textArg("format", func(g *instance.Logs) *string { return &g.Format }, checkFormat),
+	sizeArg("body", func(g *instance.Logs) *int64 { return &g.Body }, 0, 1<<20),
+	maxSizeArg("max_size", func(g *instance.Logs) *int64 { return &g.MaxSize }),
+	maxAgeArg("max_age", func(g *instance.Logs) *time.Duration { return &g.MaxAge }),
+	intArg("keep", func(g *instance.Logs) *int { return &g.Keep }, 0, 100_000),
+	textArg("compress", func(g *instance.Logs) *string { return &g.Compress }, checkCompress),
 }
 
-func limitsArgs() []argument[instance.Limits] {
-	return []argument[instance.Limits]{
-		sizeArg("max_body", func(m *instance.Limits) *int64 { return &m.MaxBody }, 0, 1<<50),
-		sizeArg("max_header", func(m *instance.Limits) *int64 { return &m.MaxHeader }, 1<<10, 1<<20),
-		sizeArg("max_uri", func(m *instance.Limits) *int64 { return &m.MaxURI }, 256, 64<<10),
-		intArg("max_connections", func(m *instance.Limits) *int { return &m.MaxConnections }, 1, 1_000_000),
-		intArg("max_client_connections", func(m *instance.Limits) *int { return &m.MaxClientConnections }, 0, 1_000_000),
-		intArg("max_in_flight", func(m *instance.Limits) *int { return &m.MaxInFlight }, 0, 1_000_000),
-		sizeArg("cache", func(m *instance.Limits) *int64 { return &m.Cache }, 0, 64<<30),
-	}
+var limitsArgs = []argument[instance.Limits]{
+	sizeArg("max_body", func(m *instance.Limits) *int64 { return &m.MaxBody }, 0, 1<<50),
+	sizeArg("max_header", func(m *instance.Limits) *int64 { return &m.MaxHeader }, 1<<10, 1<<20),
+	sizeArg("max_uri", func(m *instance.Limits) *int64 { return &m.MaxURI }, 256, 64<<10),
+	intArg("max_connections", func(m *instance.Limits) *int { return &m.MaxConnections }, 1, 1_000_000),
+	intArg("max_client_connections", func(m *instance.Limits) *int { return &m.MaxClientConnections }, 0, 1_000_000),
+	intArg("max_in_flight", func(m *instance.Limits) *int { return &m.MaxInFlight }, 0, 1_000_000),
+	sizeArg("cache", func(m *instance.Limits) *int64 { return &m.Cache }, 0, 64<<30),
 }
 
-func timeoutsArgs() []argument[instance.Timeouts] {
-	return []argument[instance.Timeouts]{
-		durationArg("header", func(t *instance.Timeouts) *time.Duration { return &t.Header }),
-		durationArg("body", func(t *instance.Timeouts) *time.Duration { return &t.Body }),
-		durationArg("write", func(t *instance.Timeouts) *time.Duration { return &t.Write }),
-		durationArg("idle", func(t *instance.Timeouts) *time.Duration { return &t.Idle }),
-		durationArg("drain", func(t *instance.Timeouts) *time.Duration { return &t.Drain }),
-	}
+var timeoutsArgs = []argument[instance.Timeouts]{
+	durationArg("header", func(t *instance.Timeouts) *time.Duration { return &t.Header }),
+	durationArg("body", func(t *instance.Timeouts) *time.Duration { return &t.Body }),
+	durationArg("write", func(t *instance.Timeouts) *time.Duration { return &t.Write }),
+	durationArg("idle", func(t *instance.Timeouts) *time.Duration { return &t.Idle }),
+	durationArg("drain", func(t *instance.Timeouts) *time.Duration { return &t.Drain }),
 }
 
-func adminArgs() []argument[Admin] {
-	return []argument[Admin]{
-		ipArg(func(a *Admin) *netip.AddrPort { return &a.Addr }),
-		portArg(func(a *Admin) *netip.AddrPort { return &a.Addr }),
-		wordsArg("hosts", func(a *Admin) *[]string { return &a.Hosts }, 0, checkAdminHost),
-	}
+var adminArgs = []argument[Admin]{
+	ipArg(func(a *Admin) *netip.AddrPort { return &a.Addr }),
+	portArg(func(a *Admin) *netip.AddrPort { return &a.Addr }),
+	wordsArg("hosts", func(a *Admin) *[]string { return &a.Hosts }, 0, checkAdminHost),
 }
 
 // site is a site block, or the defaults, as far as it has been decoded.
@@ -167,11 +143,11 @@ type site struct {
 	block *hclsyntax.Block // nil for defaults that nobody wrote
 	given said             // inherited arguments too
 
-	protects []hcl.Range            // where spec.Protect are written
-	scripts  map[string]scriptBlock // by extension
-	connect  *hclsyntax.Block       // nil when there is none, or an inherited one
-	headers  []hcl.Range            // where spec.Headers are written
-	pages    map[string]hcl.Range   // where the files of spec.ErrorPages are written, by status
+	protects []hcl.Range             // where spec.Protect are written
+	scripts  map[string]*scriptBlock // by extension
+	connect  *hclsyntax.Block        // nil when there is none, or an inherited one
+	headers  []hcl.Range             // where spec.Headers are written
+	pages    map[string]hcl.Range    // where the files of spec.ErrorPages are written, by status
 }
 
 // scriptBlock is where a script is written.
@@ -230,7 +206,7 @@ func (l *loader) admin() {
 		for _, b := range f.blocks(blockAdmin) {
 			l.cfg.adminSeen = true
 			l.contents(b.Body, l.shapeOf(blockAdmin))
-			decode(l, b.Body, adminArgs(), &l.cfg.Admin, "", said{})
+			decode(l, b.Body, adminArgs, &l.cfg.Admin, "", said{})
 		}
 		if f.broken && f.body != nil {
 			l.brokenAdmin(f)
@@ -247,7 +223,7 @@ func (l *loader) brokenAdmin(f *configFile) {
 			continue
 		}
 		found, before := l.cfg.Admin, len(l.diags)
-		decode(l, b.Body, adminArgs(), &found, "", said{})
+		decode(l, b.Body, adminArgs, &found, "", said{})
 		if len(l.diags) == before {
 			l.cfg.Admin, l.cfg.adminSeen = found, true
 		}
@@ -257,7 +233,7 @@ func (l *loader) brokenAdmin(f *configFile) {
 
 // defaults is what every site starts from.
 func (l *loader) defaults() *site {
-	s := &site{spec: instance.Defaults(), given: said{}, scripts: map[string]scriptBlock{}, pages: map[string]hcl.Range{}}
+	s := &site{spec: instance.Defaults(), given: said{}, scripts: map[string]*scriptBlock{}, pages: map[string]hcl.Range{}}
 	for _, f := range l.files {
 		for _, b := range f.blocks(blockDefaults) {
 			s.file, s.block = f, b
@@ -280,7 +256,7 @@ func (l *loader) site(base *site, f *configFile, b *hclsyntax.Block) *site {
 	s.spec.Name = b.Labels[0]
 	s.spec.Scripts = slices.Clone(base.spec.Scripts)
 	s.spec.ErrorPages = slices.Clone(base.spec.ErrorPages)
-	decode(l, b.Body, ownArgs(), &s.spec, "", s.given)
+	decode(l, b.Body, ownArgs, &s.spec, "", s.given)
 	l.decodeInto(s, l.shapeOf(blockSite))
 	logs := filepath.Join(l.folder, "logs", s.spec.Name)
 	if s.given["logs.passed"] == nil {
@@ -298,7 +274,7 @@ func (l *loader) site(base *site, f *configFile, b *hclsyntax.Block) *site {
 // decodeInto decodes what site and defaults have in common.
 func (l *loader) decodeInto(s *site, is shape) {
 	blocks := l.contents(s.block.Body, is)
-	decode(l, s.block.Body, siteArgs(), &s.spec, "", s.given)
+	decode(l, s.block.Body, siteArgs, &s.spec, "", s.given)
 	byType := map[string][]*hclsyntax.Block{}
 	for _, b := range blocks {
 		byType[b.Type] = append(byType[b.Type], b)
@@ -309,20 +285,20 @@ func (l *loader) decodeInto(s *site, is shape) {
 		}
 	}
 	for _, b := range byType["logs"] {
-		decode(l, b.Body, logsArgs(), &s.spec.Logs, "logs.", s.given)
+		decode(l, b.Body, logsArgs, &s.spec.Logs, "logs.", s.given)
 	}
 	for _, b := range byType["limits"] {
-		decode(l, b.Body, limitsArgs(), &s.spec.Limits, "limits.", s.given)
+		decode(l, b.Body, limitsArgs, &s.spec.Limits, "limits.", s.given)
 	}
 	for _, b := range byType["timeouts"] {
-		decode(l, b.Body, timeoutsArgs(), &s.spec.Timeouts, "timeouts.", s.given)
+		decode(l, b.Body, timeoutsArgs, &s.spec.Timeouts, "timeouts.", s.given)
 	}
 	for _, b := range byType["connect"] {
 		s.connect = b
 		s.spec.Connect = nil
 		given := said{}
-		decode(l, b.Body, connectArgs(), &s.spec, "", given)
-		if given["allow"] == nil && !misspelt(b.Body, argNames(connectArgs()), "allow") {
+		decode(l, b.Body, connectArgs, &s.spec, "", given)
+		if given["allow"] == nil && !misspelt(b.Body, argNames(connectArgs), "allow") {
 			l.fail(b.TypeRange, missingArgument, `A connect block needs allow, the targets that tunnels may have: allow = ["*.example.org:443"].`)
 		}
 	}
@@ -343,7 +319,7 @@ func (l *loader) decodeProtects(s *site, blocks []*hclsyntax.Block) {
 		if l.checkGlob(b) && strings.HasSuffix(p.Glob, "/") {
 			l.warnNarrow(b.LabelRanges[0], p.Glob, "protects")
 		}
-		decode(l, b.Body, protectArgs(), &p, "", said{})
+		decode(l, b.Body, protectArgs, &p, "", said{})
 		s.spec.Protect = append(s.spec.Protect, p)
 		s.protects = append(s.protects, b.LabelRanges[0])
 	}
@@ -356,7 +332,7 @@ func (l *loader) decodeScripts(s *site, blocks []*hclsyntax.Block) {
 		x := instance.Script{Ext: b.Labels[0], Timeout: instance.DefaultScriptTimeout}
 		at := b.LabelRanges[0]
 		given := said{}
-		decode(l, b.Body, scriptArgs(), &x, "", given)
+		decode(l, b.Body, scriptArgs, &x, "", given)
 		if !l.checkExtension(x.Ext, at) {
 			continue
 		}
@@ -365,7 +341,7 @@ func (l *loader) decodeScripts(s *site, blocks []*hclsyntax.Block) {
 			continue
 		}
 		here[x.Ext] = at
-		s.scripts[x.Ext] = scriptBlock{label: at, command: given["command"]}
+		s.scripts[x.Ext] = &scriptBlock{label: at, command: given["command"]}
 		i := slices.IndexFunc(s.spec.Scripts, func(old instance.Script) bool { return old.Ext == x.Ext })
 		if i < 0 {
 			s.spec.Scripts = append(s.spec.Scripts, x)

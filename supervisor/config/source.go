@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"syscall"
 
@@ -34,6 +36,7 @@ type content struct {
 type configFile struct {
 	name string // for diagnostics
 	path string // absolute
+	text *text  // until it is parsed; nil when it could not be read
 	body *hclsyntax.Body
 
 	broken     bool     // could not be read or parsed
@@ -75,14 +78,14 @@ func readFile(path string) ([]byte, error) {
 	if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("it is %s, not a regular file", typeName(info.Mode()))
 	}
-	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err != nil {
+	b := bytes.NewBuffer(make([]byte, 0, min(info.Size(), maxFile)+bytes.MinRead))
+	if _, err := b.ReadFrom(io.LimitReader(f, maxFile+1)); err != nil {
 		return nil, plainError(err)
 	}
-	if len(b) > maxFile {
+	if b.Len() > maxFile {
 		return nil, errTooLarge
 	}
-	return b, nil
+	return b.Bytes(), nil
 }
 
 // plainError is err without the path, which the message around it names.
@@ -116,14 +119,23 @@ func (l *loader) readFiles() {
 		l.failFile(l.cfg.Path, "Unreadable directory", "The directory %s can't be read: %v.", l.name, plainError(err))
 		return
 	}
-	if len(paths) == 1 && paths[0] == l.cfg.Path {
-		l.folder = filepath.Dir(l.cfg.Path)
-		l.readConfig(l.name, l.cfg.Path)
-		return
-	}
+	inFolder := len(paths) != 1 || paths[0] != l.cfg.Path
 	l.folder = l.cfg.Path
+	if !inFolder {
+		l.folder = filepath.Dir(l.cfg.Path)
+	}
 	for _, path := range paths {
-		l.readConfig(filepath.Join(l.name, filepath.Base(path)), path)
+		name := l.name
+		if inFolder {
+			name = filepath.Join(l.name, filepath.Base(path))
+		}
+		l.readConfig(name, path)
+	}
+	parseAhead(l.files, runtime.GOMAXPROCS(0))
+	for _, f := range l.files {
+		if f.text != nil {
+			l.parseConfig(f)
+		}
 	}
 	if len(l.files) == 0 {
 		l.failFile(l.cfg.Path, "No configuration", "The directory %s has no file whose name ends in .hcl. Put one there, or give the path of a file.", l.name)
@@ -144,13 +156,19 @@ func (l *loader) readConfig(name, path string) {
 		l.failFile(path, "Unreadable file", "The configuration file %s can't be read: %v. %s", name, err, readable(err))
 		return
 	}
-	parsed, diags := parse(src, name, &l.pieces)
-	l.cfg.sources[name] = parsed
+	f.text = cut(src, name, &l.pieces)
+}
+
+func (l *loader) parseConfig(f *configFile) {
+	src := f.text.src
+	parsed, diags := f.text.parse(&l.pieces)
+	f.text = nil
+	l.cfg.sources[f.name] = parsed
 	f.body, _ = parsed.Body.(*hclsyntax.Body)
 	if slices.ContainsFunc(diags, isSyntaxError) || f.body == nil {
 		f.broken = true
 		f.recognise(src)
-		l.cfg.broken = append(l.cfg.broken, path)
+		l.cfg.broken = append(l.cfg.broken, f.path)
 	}
 	for _, d := range briefly(diags) {
 		l.add(d)
@@ -178,22 +196,23 @@ func readable(err error) string {
 }
 
 // parse is hclsyntax.ParseConfig for input that nobody vouches for. The file it
-// returns is never nil, but its Body may be. found is told what there is.
-func parse(src []byte, name string, found *pieces) (*hcl.File, hcl.Diagnostics) {
-	d := checkText(src, name)
+// returns is never nil, but its Body may be. found is told what there is. It is
+// called once.
+func (t *text) parse(found *pieces) (*hcl.File, hcl.Diagnostics) {
+	if f := t.join(found); f != nil {
+		return f, nil
+	}
+	d := checkText(t.src, t.name)
 	if d == nil {
-		if f := parsePieces(src, name, found); f != nil {
-			return f, nil
-		}
-		found.whole(src)
-		d = checkNesting(src, name)
+		found.whole(t.src)
+		d = checkNesting(t.src, t.name)
 	}
 	if d != nil {
-		return &hcl.File{Bytes: src}, hcl.Diagnostics{d}
+		return &hcl.File{Bytes: t.src}, hcl.Diagnostics{d}
 	}
-	f, diags := hclsyntax.ParseConfig(src, name, hcl.InitialPos)
+	f, diags := hclsyntax.ParseConfig(t.src, t.name, hcl.InitialPos)
 	if f == nil {
-		f = &hcl.File{Bytes: src}
+		f = &hcl.File{Bytes: t.src}
 	}
 	return f, diags
 }

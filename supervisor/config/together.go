@@ -246,7 +246,7 @@ func (l *loader) checkScripts(s *site) {
 		if len(x.Command) == 0 || x.Command[0] == "" {
 			continue
 		}
-		if _, err := l.lookPath(x.Command[0]); err != nil {
+		if !l.hasCommand(x.Command[0]) {
 			l.warn(commandPlace(s.scripts[x.Ext]), "Interpreter not found",
 				"%s is not an executable file, nor the name of one in PATH. Sites start all the same, and answer 503 for their %s files until it is there.",
 				quote(x.Command[0]), x.Ext)
@@ -254,7 +254,18 @@ func (l *loader) checkScripts(s *site) {
 	}
 }
 
-func commandPlace(b scriptBlock) hcl.Range {
+// hasCommand looks once for a command, however many sites have it.
+func (l *loader) hasCommand(name string) bool {
+	has, known := l.commands[name]
+	if !known {
+		_, err := l.lookPath(name)
+		has = err == nil
+		l.commands[name] = has
+	}
+	return has
+}
+
+func commandPlace(b *scriptBlock) hcl.Range {
 	if b.command == nil {
 		return b.label
 	}

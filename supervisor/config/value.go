@@ -25,6 +25,9 @@ type item struct {
 // written; ok is false when there is nothing to go on with, and the reason has
 // been reported.
 func (l *loader) value(e hcl.Expression) (v item, said, ok bool) {
+	if v, ok := literal(e); ok {
+		return item{v, e.Range()}, true, true
+	}
 	value, diags := e.Value(l.eval)
 	l.addEval(e, diags)
 	switch {
@@ -37,6 +40,20 @@ func (l *loader) value(e hcl.Expression) (v item, said, ok bool) {
 		return item{}, false, false
 	}
 	return item{value, e.Range()}, true, true
+}
+
+// literal is the value of a string with nothing in it to evaluate, which is most
+// values.
+func literal(e hcl.Expression) (cty.Value, bool) {
+	t, ok := e.(*hclsyntax.TemplateExpr)
+	if !ok || len(t.Parts) != 1 {
+		return cty.NilVal, false
+	}
+	part, ok := t.Parts[0].(*hclsyntax.LiteralValueExpr)
+	if !ok || part.Val.Type() != cty.String {
+		return cty.NilVal, false
+	}
+	return part.Val, true
 }
 
 // items evaluates e to a list. The elements of a list that is written out have
