@@ -53,6 +53,8 @@ type Shape struct {
 	Rejected      []string // reasons for connections_rejected_total
 	TunnelRefused []string // reasons for tunnel_refused_total
 	ScriptResults []string // results for script_requests_total
+
+	columns []*column // of the cells that a site of this shape has; nil until there was one
 }
 
 // codes are those for which a method has a counter from the start: the usual ones,
@@ -122,6 +124,10 @@ func (r *Registry) known(shape *Shape) *Shape {
 
 func (r *Registry) newSite(row *row, shape *Shape) *Site {
 	g := row.group("", shape.cells())
+	fresh := len(g.slabs[0]) == 0
+	if fresh {
+		g.fill(shape.columns)
+	}
 	s := &Site{
 		InFlight:      g.gauge(r.inFlight),
 		Idle:          g.gauge(r.connections, "idle"),
@@ -150,6 +156,20 @@ func (r *Registry) newSite(row *row, shape *Shape) *Site {
 		row.duration = s.duration
 		s.inFlightLimit.hide()
 	}
+	if !fresh || shape.columns == nil {
+		r.touchAll(g, shape)
+	}
+	if fresh && shape.columns == nil {
+		shape.columns = g.columns()
+	}
+	for _, script := range shape.Scripts {
+		s.scripts = append(s.scripts, r.newScript(row, script, shape.ScriptResults))
+	}
+	return s
+}
+
+// touchAll makes the series that shape names and that a Site has no handles for.
+func (r *Registry) touchAll(g *group, shape *Shape) {
 	for _, m := range shape.Methods {
 		for _, code := range shape.codes(m) {
 			g.counter(r.requests, methods[methodIndex(m)], code)
@@ -158,10 +178,6 @@ func (r *Registry) newSite(row *row, shape *Shape) *Site {
 	g.touch(r.rejected, shape.Rejected)
 	g.touch(r.badRequests, shape.BadRequests)
 	g.touch(r.tunnelRefused, shape.TunnelRefused)
-	for _, script := range shape.Scripts {
-		s.scripts = append(s.scripts, r.newScript(row, script, shape.ScriptResults))
-	}
-	return s
 }
 
 // touch makes the series of f with each of these values.

@@ -148,6 +148,23 @@ func (g *group) cell(f *family, values ...string) *cell {
 	return &g.slabs[last][len(g.slabs[last])-1]
 }
 
+// fill makes the cells of these columns in a group that has none, in that order.
+func (g *group) fill(columns []*column) {
+	for _, col := range columns {
+		g.slabs[0] = append(g.slabs[0], cell{column: col})
+	}
+}
+
+// columns are those of the group's cells, in order.
+func (g *group) columns() (all []*column) {
+	for _, slab := range g.slabs {
+		for i := range slab {
+			all = append(all, slab[i].column)
+		}
+	}
+	return all
+}
+
 func (g *group) counter(f *family, values ...string) *Counter {
 	return (*Counter)(g.cell(f, values...))
 }
