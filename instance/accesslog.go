@@ -25,13 +25,14 @@ type accessLog struct {
 	archive  *Archive // of what was rotated
 }
 
-// newAccessLog makes the folders of the log files and opens them. Lines that are
-// dropped are counted by lost; what is rotated is given to archive.
+// newAccessLog looks whether the log files can be opened. Lines that are dropped are
+// counted by lost; what is rotated is given to archive.
 func newAccessLog(spec Logs, site string, log *slog.Logger, lost lostCounter, archive *Archive) *accessLog {
 	archive.use()
 	l := &accessLog{site: site, combined: spec.Format == "combined", log: log, archive: archive}
 	if spec.Passed != "" {
 		l.passed = newLogFile(spec.Passed, spec.rotation(), log, lost, archive)
+		l.passed.look()
 	}
 	switch {
 	case spec.Failed == "":
@@ -39,6 +40,9 @@ func newAccessLog(spec Logs, site string, log *slog.Logger, lost lostCounter, ar
 		l.failed = l.passed
 	default:
 		l.failed = newLogFile(spec.Failed, spec.rotation(), log, lost, archive)
+		if filepath.Dir(spec.Failed) != filepath.Dir(spec.Passed) { // else it is most likely the same for both
+			l.failed.look()
+		}
 	}
 	return l
 }

@@ -32,7 +32,7 @@ type fileCache struct {
 	budget *Budget
 
 	mu      sync.RWMutex
-	files   map[string]*cachedFile // by the path of the request
+	files   map[string]*cachedFile // by the path of the request; nil while there was none, as folders
 	folders map[string]*watched    // that files have names in, by name
 	ring    []*cachedFile          // for the hand that looks for files to give up
 	hand    int
@@ -68,7 +68,7 @@ type namedFile struct {
 }
 
 func newFileCache(budget *Budget) *fileCache {
-	c := &fileCache{budget: budget, files: map[string]*cachedFile{}, folders: map[string]*watched{}}
+	c := &fileCache{budget: budget}
 	budget.mu.Lock()
 	budget.members[c] = struct{}{}
 	budget.mu.Unlock()
@@ -178,6 +178,9 @@ func (c *fileCache) insert(f *cachedFile, state uint64) bool {
 	}
 	f.index = len(c.ring)
 	c.ring = append(c.ring, f)
+	if c.files == nil {
+		c.files = map[string]*cachedFile{}
+	}
 	c.files[f.key] = f
 	c.used += f.cost
 	if c.tidy == nil && f.isOpen() {
@@ -207,6 +210,9 @@ func (c *fileCache) watch(names []string) *watched {
 	w := c.folders[folder]
 	if w == nil {
 		w = &watched{name: folder}
+		if c.folders == nil {
+			c.folders = map[string]*watched{}
+		}
 		c.folders[folder] = w
 	}
 	w.users++
@@ -246,7 +252,7 @@ func (c *fileCache) clear() {
 	for _, f := range c.ring {
 		f.closeBut(nil)
 	}
-	c.files, c.folders = map[string]*cachedFile{}, map[string]*watched{}
+	c.files, c.folders = nil, nil
 	c.ring, c.used, c.hand = nil, 0, 0
 }
 

@@ -363,7 +363,10 @@ func TestCacheKeepsNoHeads(t *testing.T) {
 			t.Fatal(a.status)
 		}
 	}
-	if kept := len(s.files.ring); kept < requests/2 {
+	s.files.mu.RLock()
+	kept := len(s.files.ring)
+	s.files.mu.RUnlock()
+	if kept < requests/2 {
 		t.Errorf("%d answers are kept", kept)
 	}
 	if grown := int64(heap()) - int64(before); grown > requests*4<<10 {

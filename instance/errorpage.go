@@ -18,7 +18,9 @@ import (
 const maxErrorPage = 1 << 20
 
 func (p *policy) prepareErrorPages() error {
-	p.errorPages = map[int]string{}
+	if len(p.spec.ErrorPages) > 0 {
+		p.errorPages = map[int]string{}
+	}
 	for _, page := range p.spec.ErrorPages {
 		key, err := strconv.Atoi(strings.TrimSuffix(page.Status, "xx"))
 		isClass := strings.HasSuffix(page.Status, "xx")
@@ -45,16 +47,16 @@ func (p *policy) errorPage(status int) string {
 // errorResponse returns what changes the answers to requests that failed: a hook
 // of protocol.Service, nil when there is nothing to change.
 func (i *Instance) errorResponse() func(*protocol.Exchange) {
-	pages := map[string]*errorPage{}
-	for _, file := range i.policy.errorPages {
-		pages[file] = &errorPage{name: relative(file), contentType: contentType(file), refused: i.policy.neverPage(file)}
-	}
 	always := false
 	for _, r := range i.policy.headers {
 		always = always || r.always
 	}
-	if len(pages) == 0 && !always && !i.spec.RequestID {
+	if len(i.policy.errorPages) == 0 && !always && !i.spec.RequestID {
 		return nil
+	}
+	pages := map[string]*errorPage{}
+	for _, file := range i.policy.errorPages {
+		pages[file] = &errorPage{name: relative(file), contentType: contentType(file), refused: i.policy.neverPage(file)}
 	}
 	return func(x *protocol.Exchange) {
 		if page := pages[i.policy.errorPage(x.Res.Status)]; page != nil {

@@ -25,13 +25,13 @@ type gauge = atomic.Int64
 // Instance is one generation of one site. It is made beside the one it is to
 // replace and has no effect on it.
 type Instance struct {
-	spec        Spec
+	spec        *Spec // the policy's
 	policy      *policy
 	root        siteRoot
 	files       *fileCache
 	credentials *credentials // nil without a password file
 	scripts     []script     // as in spec.Scripts
-	dialer      *dialer
+	dialer      *dialer      // nil unless the site's methods include CONNECT
 	log         *accessLog
 	metrics     *metrics.Site
 	observer    *observer
@@ -64,8 +64,8 @@ func Shape(spec *Spec) metrics.Shape {
 type Shared struct {
 	Metrics *metrics.Registry
 	Files   *Budget
-	Log     *slog.Logger
-	Archive *Archive // of rotated log files; nil: the instance has its own
+	Log     *slog.Logger // names the site
+	Archive *Archive     // of rotated log files; nil: the instance has its own
 
 	Recorder *Recorder // of this site; nil: the instance has one that nobody sees
 }
@@ -77,12 +77,15 @@ type Shared struct {
 // there is a warning in log and a 503 for the requests that need it, until it is;
 // a password file that can't be read is an error.
 func New(spec Spec, shared Shared) (*Instance, error) {
-	log := shared.Log.With("site", spec.Name)
+	log := shared.Log
 	p, err := newPolicy(spec)
 	if err != nil {
 		return nil, err
 	}
-	i := &Instance{spec: spec, policy: p, dialer: newDialer(), root: siteRoot{path: spec.Root}}
+	i := &Instance{spec: &p.spec, policy: p, root: siteRoot{path: spec.Root}}
+	if slices.Contains(spec.Methods, protocol.MethodConnect) {
+		i.dialer = newDialer()
+	}
 	if spec.Passwords != "" {
 		if i.credentials, err = newCredentials(spec.Passwords, log); err != nil {
 			return nil, err
@@ -128,7 +131,7 @@ func (i *Instance) newService() *protocol.Service {
 			MaxConnections: l.MaxConnections, MaxClientConnections: l.MaxClientConnections, MaxInFlight: l.MaxInFlight,
 		},
 		Timeouts: i.spec.Timeouts,
-		Versions: versions(&i.spec),
+		Versions: versions(i.spec),
 
 		ErrorResponse: i.errorResponse(),
 	}
@@ -187,8 +190,8 @@ func (i *Instance) serve(x *protocol.Exchange, hops int) error {
 	return err
 }
 
-// Spec is what the instance was made from.
-func (i *Instance) Spec() Spec { return i.spec }
+// Spec is what the instance was made from. It must not be changed.
+func (i *Instance) Spec() *Spec { return i.spec }
 
 // SetGeneration tells which generation of its site the instance is. It is to be
 // called before the instance's service is served.

@@ -38,10 +38,10 @@ type logFile struct {
 
 	mu      sync.Mutex  // held for moments, never while the file is touched
 	buf     *[]byte     // whole lines; nil: none. While there are some, timer is set
-	urgent  bool        // timer was set to fire at once
+	urgent  bool        // flush was called for at once
 	dropped int         // lines that found buf full
 	closed  bool        // no more lines are taken
-	timer   *time.Timer // calls flush
+	timer   *time.Timer // calls flush; nil before the first line
 
 	disk     sync.Mutex // held while the file is touched; taken before mu
 	file     *os.File   // nil: not open
@@ -67,13 +67,14 @@ type logLine struct {
 }
 
 func newLogFile(path string, r rotation, log *slog.Logger, lost lostCounter, archive *Archive) *logFile {
-	f := &logFile{path: path, rotation: r, log: log, counter: lost, patience: logPatience, archive: archive}
-	f.timer = time.AfterFunc(logDelay, f.flush)
-	f.timer.Stop()
+	return &logFile{path: path, rotation: r, log: log, counter: lost, patience: logPatience, archive: archive}
+}
+
+// look says so if the file can't be opened, see mayLog.
+func (f *logFile) look() {
 	f.disk.Lock()
 	defer f.disk.Unlock()
-	f.say(0, mayLog(path))
-	return f
+	f.say(0, mayLog(f.path))
 }
 
 // mayLog says why a log can't be opened, as far as that can be told without making
@@ -134,7 +135,7 @@ func (f *logFile) append(line []byte) {
 	}
 	if f.buf == nil {
 		f.buf = logBuffers.Get().(*[]byte)
-		f.timer.Reset(logDelay)
+		f.flushIn(logDelay)
 	} else if len(*f.buf)+len(line) > logBound {
 		f.dropped++
 		return
@@ -142,7 +143,17 @@ func (f *logFile) append(line []byte) {
 	*f.buf = append(*f.buf, line...)
 	if len(*f.buf) >= logBuffer && !f.urgent {
 		f.urgent = true
-		f.timer.Reset(0)
+		f.flushIn(0)
+	}
+}
+
+// flushIn has flush called after d, and not when that was to be before. It is for
+// who holds f.mu.
+func (f *logFile) flushIn(d time.Duration) {
+	if f.timer == nil {
+		f.timer = time.AfterFunc(d, f.flush)
+	} else {
+		f.timer.Reset(d)
 	}
 }
 
@@ -252,7 +263,9 @@ func sameFile(a, b *os.File) bool {
 func (f *logFile) close() error {
 	f.mu.Lock()
 	f.closed = true
-	f.timer.Stop()
+	if f.timer != nil {
+		f.timer.Stop()
+	}
 	f.mu.Unlock()
 	f.disk.Lock()
 	defer f.disk.Unlock()

@@ -25,7 +25,10 @@ type policy struct {
 }
 
 func newPolicy(spec Spec) (*policy, error) {
-	p := &policy{spec: spec, allow: strings.Join(spec.Methods, ", "), scripts: map[string]int{}}
+	p := &policy{spec: spec, allow: strings.Join(spec.Methods, ", ")}
+	if len(spec.Scripts) > 0 {
+		p.scripts = map[string]int{}
+	}
 	for i, s := range spec.Scripts {
 		p.scripts[strings.ToLower(s.Ext)] = i
 	}

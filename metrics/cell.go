@@ -63,5 +63,5 @@ func (g *Gauge) Raise(n int64) {
 // Value is the value.
 func (g *Gauge) Value() float64 { return (*cell)(g).number() }
 
-// hide takes the series out until Set makes it anew.
-func (g *Gauge) hide() { g.value.Store(absent) }
+// Hide takes the series out until Set makes it anew.
+func (g *Gauge) Hide() { g.value.Store(absent) }

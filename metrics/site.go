@@ -123,7 +123,11 @@ func (r *Registry) known(shape *Shape) *Shape {
 }
 
 func (r *Registry) newSite(row *row, shape *Shape) *Site {
-	g := row.group("", shape.cells())
+	size := len(shape.columns)
+	if size == 0 {
+		size = shape.cells()
+	}
+	g := row.group("", size)
 	fresh := len(g.slabs[0]) == 0
 	if fresh {
 		g.fill(shape.columns)
@@ -154,7 +158,7 @@ func (r *Registry) newSite(row *row, shape *Shape) *Site {
 	}
 	if row.duration == nil {
 		row.duration = s.duration
-		s.inFlightLimit.hide()
+		s.inFlightLimit.Hide()
 	}
 	if !fresh || shape.columns == nil {
 		r.touchAll(g, shape)
@@ -233,7 +237,7 @@ func (s *Site) Limits(connections, inFlight int) {
 	if inFlight > 0 {
 		s.inFlightLimit.Set(int64(inFlight))
 	} else {
-		s.inFlightLimit.hide()
+		s.inFlightLimit.Hide()
 	}
 }
 

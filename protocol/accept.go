@@ -25,7 +25,7 @@ func (s *Server) accept() {
 		case s.ctx.Err() != nil:
 			return
 		case errors.Is(err, net.ErrClosed):
-			s.drain()
+			s.Drain()
 			return
 		case s.draining.Load():
 			s.acceptQueued(&pause)
@@ -43,9 +43,9 @@ func (s *Server) unable(err error, pause *backoff, freed <-chan struct{}) {
 	if pause.tell() {
 		if short {
 			s.log.Warn("no file descriptor is left: clients get 503 or wait until others leave; raise the limit (ulimit -n, LimitNOFILE)",
-				"error", err)
+				"addr", s.ln.Addr(), "error", err)
 		} else {
-			s.log.Warn("can't accept connections, trying again", "error", err)
+			s.log.Warn("can't accept connections, trying again", "addr", s.ln.Addr(), "error", err)
 		}
 	}
 	if short && s.spare.giveUp() {

@@ -107,6 +107,9 @@ func (s *Server) refusal(l *Limits, c *conn) (reason string) {
 // enlist puts c into the table. Connections that are turned away count for no
 // limit but maxRefusing. mu is held.
 func (s *Server) enlist(c *conn, refused bool) {
+	if s.table == nil { // most sites of many have no connection yet
+		s.table, s.clients = map[*conn]struct{}{}, clientTable{}
+	}
 	s.table[c] = struct{}{}
 	if refused {
 		s.refusing++
@@ -148,7 +151,7 @@ func (s *Server) run(c *conn, run func() (parked bool), refused bool) {
 	defer func() {
 		if v := recover(); v != nil {
 			s.log.Error("panic outside a handler, connection closed",
-				"remote", c.remote.String(), "panic", v, "stack", string(debug.Stack()))
+				"addr", s.ln.Addr(), "remote", c.remote.String(), "panic", v, "stack", string(debug.Stack()))
 		}
 		if !parked {
 			c.leave()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,7 +30,7 @@ type Service struct {
 	ctx    context.Context // Exchange.Ctx of its exchanges
 	cancel context.CancelFunc
 	refs   atomic.Int64  // exchanges that use it; less retired once it is retired
-	unused chan struct{} // closed when it is retired and refs has come down
+	unused chan struct{} // made by Retire; closed when refs has come down after it
 	once   sync.Once
 }
 
@@ -73,19 +74,19 @@ type Server struct {
 	inFlight  atomic.Int64 // requests, of all services
 
 	mu       sync.Mutex
+	services []*Service         // that are current or not yet retired
 	table    map[*conn]struct{} // all that have a goroutine, or are parked
 	refusing int                // of these: being turned away with an answer
 	clients  clientTable        // of the others
 	parking  parking
 }
 
-// NewServer returns a server for ln that begins with svc; log is to name the
-// address. ln belongs to Run from
-// its call on.
+// NewServer returns a server for ln that begins with svc. What it says in log names
+// the address. ln belongs to Run from its call on.
 func NewServer(ln *net.TCPListener, svc *Service, log *slog.Logger) *Server {
 	s := &Server{
 		ln: ln, log: log, acceptTCP: ln.AcceptTCP, answerTime: 500 * time.Millisecond,
-		spare: &Spare{}, table: map[*conn]struct{}{}, clients: clientTable{},
+		spare: &Spare{},
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.current.Store(s.adopt(svc))
@@ -97,30 +98,58 @@ func NewServer(ln *net.TCPListener, svc *Service, log *slog.Logger) *Server {
 // before Run.
 func (s *Server) UseSpare(spare *Spare) { s.spare = spare }
 
+// adopt makes svc ready to be served. Its context ends with Close.
 func (s *Server) adopt(svc *Service) *Service {
-	svc.ctx, svc.cancel = context.WithCancel(s.ctx)
-	svc.unused = make(chan struct{})
+	svc.ctx, svc.cancel = context.WithCancel(context.Background()) // of s.ctx it would take three times the memory
 	svc.quick, _ = svc.Handler.(QuickHandler)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.services = append(s.services, svc)
+	if s.ctx.Err() != nil {
+		svc.cancel()
+	}
 	return svc
 }
 
-// Run accepts and serves connections until ctx ends or the listener is closed.
-// It then takes what is in the listener's queue and closes the listener, closes
-// idle connections, and waits for the exchanges in flight: at most for the drain
-// time of the current service. It returns nil, and only when all that it started
-// has ended. It may be called once.
+// disown ends the context of a service that nothing uses any more.
+func (s *Server) disown(svc *Service) {
+	svc.cancel()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.services = slices.DeleteFunc(s.services, func(other *Service) bool { return other == svc })
+}
+
+// Run accepts and serves connections until ctx ends, Drain is called, or the
+// listener is closed. It then takes what is in the listener's queue and closes the
+// listener, closes idle connections, and waits for the exchanges in flight: at most
+// for the drain time of the current service. It returns nil, and only when all that
+// it started has ended. It may be called once.
 func (s *Server) Run(ctx context.Context) error {
+	if ctx.Done() != nil {
+		defer s.drainAfter(ctx)()
+	}
+	s.accept()
+	s.finish()
+	return nil
+}
+
+// drainAfter drains when ctx ends. The function that it returns takes that back, or
+// waits until it was done.
+func (s *Server) drainAfter(ctx context.Context) (enough func()) {
 	drained := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(drained)
-		s.drain()
+		s.Drain()
 	})
-	defer func() {
+	return func() {
 		if !stop() {
 			<-drained
 		}
-	}()
-	s.accept()
+	}
+}
+
+// finish closes the listener and waits for the exchanges in flight.
+func (s *Server) finish() {
 	s.ln.Close() // a client that comes now is refused at once, and waits in no queue
 	ended := make(chan struct{})
 	go func() {
@@ -134,7 +163,6 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	s.Close()
 	<-ended
-	return nil
 }
 
 // backlogTime is how long a draining server still takes connections that had
@@ -146,9 +174,10 @@ const backlogTime = 10 * time.Millisecond
 // that the connection ends.
 const lastCallTime = 250 * time.Millisecond
 
-// drain makes accept return soon, wakes idle connections, and has the others
-// close after the exchange under way.
-func (s *Server) drain() {
+// Drain has Run end, as its ctx does: accept returns soon, idle connections are
+// woken, and the others close after the exchange under way. It waits for nothing,
+// and may be called at any time, more than once.
+func (s *Server) Drain() {
 	s.drainOnce.Do(func() {
 		s.lastCall = time.Now().Add(lastCallTime)
 		s.draining.Store(true)
@@ -187,7 +216,8 @@ func (s *Server) Swap(svc *Service) (old *Service) {
 // connections are closed, and Retire returns ctx's error after they have ended.
 // It may be called once for each service.
 func (s *Server) Retire(ctx context.Context, old *Service) error {
-	defer old.cancel()
+	defer s.disown(old)
+	old.unused = make(chan struct{})
 	if old.refs.Add(retired) == retired {
 		return nil
 	}
@@ -227,6 +257,9 @@ func (s *Server) Close() {
 	s.ln.SetDeadline(longAgo)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for _, svc := range s.services {
+		svc.cancel()
+	}
 	s.unparkAll()
 	for c := range s.table {
 		c.tcp.Close()

@@ -16,7 +16,11 @@ func (s *Supervisor) hold(changes []*change) {
 			st = s.newSite(c.Site, c.Wanted)
 		}
 		st.preparing++
-		c.recorder = st.recorder
+		c.recorder, c.log = st.recorder, st.log
+		if c.needsGeneration() {
+			addr := c.Wanted.Addr
+			c.unknown = s.endpoints[addr] == nil && s.closing[addr] == nil && s.spare[addr] == nil
+		}
 	}
 }
 
@@ -122,7 +126,7 @@ func (s *Supervisor) apply(changes []*change, cfg *config.Config) {
 
 // prune forgets the scripts that st had before, or was to have and has not.
 func (s *Supervisor) prune(st *site) {
-	s.reg.Prune(st.name, instance.Shape(&st.current.spec).Scripts)
+	s.reg.Prune(st.name, instance.Shape(st.current.spec).Scripts)
 }
 
 // unused are the changes that came to nothing.

@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"runtime"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -17,9 +20,9 @@ import (
 
 // generation is one instance of one site and what is needed to end it.
 type generation struct {
-	number int       // counts from 1 for each site
-	since  time.Time // when it began to serve
-	spec   instance.Spec
+	number int            // counts from 1 for each site
+	since  time.Time      // when it began to serve
+	spec   *instance.Spec // inst's
 	inst   *instance.Instance
 	svc    *protocol.Service
 
@@ -34,17 +37,37 @@ type endpoint struct {
 	ln   *net.TCPListener
 	srv  *protocol.Server // nil until the first generation
 	gen  *generation      // whose service is current
-	stop context.CancelFunc
-	done chan struct{} // closed once srv.Run has returned and ln is closed
+	done chan struct{}    // closed once srv.Run has returned and ln is closed
+}
+
+func newEndpoint(addr netip.AddrPort, ln *net.TCPListener) *endpoint {
+	return &endpoint{addr: addr, ln: ln, done: make(chan struct{})}
+}
+
+// bindUnknown binds the addresses that were none of the supervisor's sockets, several
+// at once, beside what runs. Where that fails, place says why, or finds a way.
+func bindUnknown(changes []*change) {
+	var next atomic.Int64
+	var work sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), len(changes)) {
+		work.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(changes)); i = next.Add(1) - 1 {
+				c := changes[i]
+				if !c.unknown || c.err != nil {
+					continue
+				}
+				if ln, err := bind(c.Wanted.Addr, false); err == nil {
+					c.bound = newEndpoint(c.Wanted.Addr, ln)
+				}
+			}
+		})
+	}
+	work.Wait()
 }
 
 // closeSocket closes the listening socket, which may be closed already: no
 // other error can be had from it.
 func (ep *endpoint) closeSocket() { _ = ep.ln.Close() }
-
-// stopAccepting has the server take what is in the socket's queue and then
-// close the socket.
-func (ep *endpoint) stopAccepting() { ep.stop() }
 
 // overlaps reports whether a socket on a would keep another on b from being
 // bound although they are different addresses: one is a wildcard.

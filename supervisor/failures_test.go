@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"sited/instance"
 )
@@ -208,5 +210,41 @@ slowest requests of the last minutes
 `
 	if got := f.Text(2); got != want {
 		t.Errorf("got:\n%s\nwant:\n%s", got, want)
+	}
+}
+
+// What a client made long is no longer than a few lines of a terminal.
+func TestFailuresTextIsShort(t *testing.T) {
+	long := "/" + strings.Repeat("é\x1b", 1000) + "end"
+	f := &SiteFailures{Site: "a", State: Serving, Flights: instance.Flights{Failed: []instance.Flight{{
+		Method: "GET", Target: long, Version: "1.1", Status: 404, Error: "no " + long, Trace: []string{"path " + long + ", method GET"}, Script: long,
+	}}}}
+	text := f.Text(0)
+	for line := range strings.Lines(text) {
+		if n := utf8.RuneCountInString(line); n > 250 {
+			t.Errorf("%d characters: %s", n, line)
+		}
+	}
+	if strings.Count(text, "…") != 4 || !strings.Contains(text, "end HTTP/1.1\n") || !strings.Contains(text, "end, method GET\n") || !strings.Contains(text, "GET /é\\x1bé") {
+		t.Error(text)
+	}
+	if whole := strings.Repeat("é", 200); abridged(whole) != whole || utf8.RuneCountInString(abridged(whole+"é")) != 200 {
+		t.Error("200 characters are not the most")
+	}
+}
+
+// A site that serves does so since its generation began, whatever it was before.
+func TestStatusSince(t *testing.T) {
+	first := time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC)
+	second := first.Add(time.Hour)
+	s := &Status{Phase: Running, Sites: []SiteStatus{
+		{Name: "a", State: Serving, Since: first, GenerationSince: second, Generation: 2, ConfigCurrent: true},
+		{Name: "b", State: Backoff, Since: second, GenerationSince: first},
+		{Name: "c", State: Failed, Since: second},
+	}}
+	for _, want := range []string{`(?m)^a +serving +2026-03-01 11:00:00 +2 `, `(?m)^b +backoff +2026-03-01 11:00:00 `, `(?m)^c +failed +2026-03-01 11:00:00 `} {
+		if !regexp.MustCompile(want).MatchString(s.Text()) {
+			t.Errorf("no %s in\n%s", want, s.Text())
+		}
 	}
 }

@@ -73,7 +73,7 @@ func (f *SiteFailures) list(b *strings.Builder, title, none string, flights []in
 
 // writeAnswer writes what the client asked for and got, in two lines.
 func writeAnswer(b *strings.Builder, x *instance.Flight) {
-	request := strings.TrimSpace(printable(x.Method) + " " + printable(x.Target))
+	request := strings.TrimSpace(printable(x.Method) + " " + abridged(x.Target))
 	if x.Version != "" {
 		request += " HTTP/" + printable(x.Version)
 	}
@@ -82,7 +82,7 @@ func writeAnswer(b *strings.Builder, x *instance.Flight) {
 	}
 	fmt.Fprintf(b, "  %s\n  %d %s in %s ms", request, x.Status, protocol.StatusText(x.Status), millis(x.Phases.Total))
 	if x.Error != "" {
-		fmt.Fprintf(b, ": %s", printable(x.Error))
+		fmt.Fprintf(b, ": %s", abridged(x.Error))
 	}
 	b.WriteString("\n")
 }
@@ -97,14 +97,18 @@ func writeStory(b *strings.Builder, x *instance.Flight) {
 	writeLines(b, "from", []string{strings.TrimPrefix(from, ", ")})
 	writeLines(b, "bytes", []string{fmt.Sprintf("%d sent, %d received", x.Bytes, x.Received)})
 	writeLines(b, "phases", []string{phases(&x.Phases)})
-	writeLines(b, "trace", x.Trace)
+	trace := make([]string, len(x.Trace))
+	for i, step := range x.Trace {
+		trace[i] = abridged(step)
+	}
+	writeLines(b, "trace", trace)
 	fields := make([]string, len(x.Headers))
 	for i, h := range x.Headers {
 		fields[i] = h.Name + ": " + h.Value
 	}
 	writeLines(b, "headers", fields)
 	if x.Script != "" {
-		writeLines(b, "script", []string{x.Script})
+		writeLines(b, "script", []string{abridged(x.Script)})
 		writeLines(b, "stderr", x.Stderr)
 	}
 }
@@ -132,6 +136,18 @@ func phases(p *instance.Phases) string {
 		}
 	}
 	return strings.Join(append(list, "total "+millis(p.Total)), ", ") + " ms"
+}
+
+// abridged is printable for a text that may be long: of one of more than 200
+// characters the middle is left out.
+func abridged(s string) string {
+	const first, last = 139, 60
+	s = printable(s)
+	if utf8.RuneCountInString(s) <= first+1+last {
+		return s
+	}
+	all := []rune(s)
+	return string(all[:first]) + "…" + string(all[len(all)-last:])
 }
 
 // millis writes seconds as milliseconds, to the microsecond where there are few.

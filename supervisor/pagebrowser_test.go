@@ -82,6 +82,25 @@ func TestStatusPageInBrowser(t *testing.T) {
 		b.eval(`document.querySelectorAll('details').forEach(d => d.open = true)`, nil)
 		b.want(fmt.Sprintf(`document.documentElement.scrollWidth <= %d`, width))
 	}
+	shownColumns := `[...document.querySelectorAll('#sites thead th')].filter(c => getComputedStyle(c).visibility === 'visible' && c.offsetWidth > 0).map(c => c.textContent).join()`
+	for _, tt := range []struct {
+		width int
+		table bool
+		want  string
+	}{
+		{1200, true, "Site,State,Req/s,Errors,p50,p99,Conns,In flight,Generation,Last 5 minutes"},
+		{1000, true, "Site,State,Req/s,Errors,p50,p99,Generation,Last 5 minutes"},
+		{900, true, "Site,State,Req/s,Errors,p50,p99,Generation"},
+		{725, true, "Site,State,Req/s,Errors,p99,Generation"},
+		{700, false, "Site,State,Req/s,Errors,p50,p99,Conns,In flight,Generation"},
+	} {
+		b.see(tt.width, 800, "light")
+		b.want(fmt.Sprintf(`%s === %q && (getComputedStyle(document.getElementById('sites')).display === 'table') === %t`, shownColumns, tt.want, tt.table))
+		b.want(`document.querySelector('#sites .name').getBoundingClientRect().right <= document.querySelector('#sites tbody .st').getBoundingClientRect().left || ` + fmt.Sprint(!tt.table))
+		b.want(fmt.Sprintf(`document.documentElement.scrollWidth <= %d`, tt.width))
+	}
+	b.see(360, 800, "light")
+	b.want(`Math.abs(document.getElementById('find').getBoundingClientRect().left - document.getElementById('sites').getBoundingClientRect().left) < 1`)
 	if len(b.errors) > 0 {
 		t.Errorf("the console says: %q", b.errors)
 	}

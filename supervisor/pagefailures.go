@@ -8,47 +8,90 @@ import (
 	"sited/supervisor/page"
 )
 
-// How many failed requests the page shows, and how many of them may be the
-// client's doing: any scanner has plenty.
+// How many requests the page shows: of those that failed, and how many of them may
+// be the client's doing, of which any scanner has plenty; and of the slowest.
 const (
 	shownFailures = 30
 	shownRefused  = 10
+	shownSlowest  = 20
 )
 
-// flight is a request that failed and the site that it was for.
+// flight is a request and the site that it was for.
 type flight struct {
 	site string
 	*instance.Flight
 }
 
-// failuresOf are the newest failed requests of all sites.
-func failuresOf(recorders map[string]*instance.Recorder) []page.Failure {
-	var all []flight
+// requestsOf are the newest failed requests of all sites and the slowest ones.
+func requestsOf(recorders map[string]*instance.Recorder) (failures, slowest []page.Request) {
+	var failed, refused, slow []flight
 	for name, recorder := range recorders {
-		failed := recorder.Flights().Failed
-		for i := range failed {
-			all = append(all, flight{name, &failed[i]})
-		}
-	}
-	slices.SortFunc(all, func(a, b flight) int { return cmp.Or(b.Time.Compare(a.Time), cmp.Compare(a.ID, b.ID)) })
-	var shown []page.Failure
-	refused := 0
-	for _, f := range all {
-		if f.Reason != "" || 400 <= f.Status && f.Status < 500 {
-			if refused++; refused > shownRefused {
-				continue
+		held := recorder.Flights()
+		for i := range held.Failed {
+			f := flight{name, &held.Failed[i]}
+			if f.Reason != "" || 400 <= f.Status && f.Status < 500 {
+				refused = append(refused, f)
+			} else {
+				failed = append(failed, f)
 			}
 		}
-		if len(shown) == shownFailures {
-			break
+		for i := range held.Slowest {
+			slow = append(slow, flight{name, &held.Slowest[i]})
 		}
-		shown = append(shown, f.view())
 	}
-	return shown
+	refused = share(refused, shownRefused)
+	shown := append(share(failed, shownFailures-len(refused)), refused...)
+	slices.SortFunc(shown, newestFirst)
+	for _, f := range shown {
+		failures = append(failures, f.view())
+	}
+	slices.SortFunc(slow, slowestFirst)
+	for _, f := range slow[:min(len(slow), shownSlowest)] {
+		out := f.view()
+		out.Took = inSeconds(f.slowness())
+		slowest = append(slowest, out)
+	}
+	return failures, slowest
 }
 
-func (f flight) view() page.Failure {
-	out := page.Failure{
+func newestFirst(a, b flight) int {
+	return cmp.Or(b.Time.Compare(a.Time), cmp.Compare(a.ID, b.ID))
+}
+
+func slowestFirst(a, b flight) int {
+	return cmp.Or(cmp.Compare(b.slowness(), a.slowness()), newestFirst(a, b))
+}
+
+// share gives the places away in turn to the newest of each site and status, so
+// that a flood of one doesn't hide the others.
+func share(all []flight, places int) []flight {
+	type kind struct {
+		site   string
+		status int
+	}
+	slices.SortFunc(all, newestFirst)
+	seen, turn := map[kind]int{}, map[*instance.Flight]int{}
+	for _, f := range all {
+		k := kind{f.site, f.Status}
+		turn[f.Flight] = seen[k]
+		seen[k]++
+	}
+	slices.SortStableFunc(all, func(a, b flight) int { return cmp.Compare(turn[a.Flight], turn[b.Flight]) })
+	return all[:min(len(all), places)]
+}
+
+// slowness is what a recorder ranks the slowest by, in seconds: what the site took
+// and not its client.
+func (f flight) slowness() float64 {
+	p := &f.Phases
+	if f.Script != "" {
+		return p.Total - p.Head - p.Body
+	}
+	return cmp.Or(p.FirstByte, p.Total) - p.Head
+}
+
+func (f flight) view() page.Request {
+	out := page.Request{
 		ID: f.ID, Site: f.site, Time: f.Time, Generation: f.Generation, Remote: f.Remote, User: f.User,
 		Method: f.Method, Target: f.Target, Status: f.Status, Error: f.Error, Took: inSeconds(f.Phases.Total),
 		Phases: phasesOf(&f.Phases), Trace: f.Trace, Script: f.Script, Stderr: f.Stderr,

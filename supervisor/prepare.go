@@ -15,19 +15,25 @@ import (
 type change struct {
 	Step
 	gen   *generation // prepared; nil for Stop and after a failure
-	bound *endpoint   // its new address; nil when the address is open already
+	bound *endpoint   // its new address; nil when the address is open already, or was not bound so far
 	err   error
 	waits string // the site that holds the address, when that is what err says
 
 	refusal string // for Refused: what is wrong with the block
 
-	recorder *instance.Recorder // the site's
+	unknown bool // its address was none of the supervisor's sockets when the plan was made
+
+	recorder *instance.Recorder // the site's, as log
+	log      *slog.Logger
 }
 
 // needsGeneration reports whether a new instance is to be made for the step.
 func (c *change) needsGeneration() bool {
 	return c.Op == Start || c.Op == Swap || c.Op == Rebind
 }
+
+// maxPreparing is how many generations are made at once.
+const maxPreparing = 64
 
 // prepare makes the new generations of all changes beside what runs, each on
 // its own, and returns when all are made or have failed, or when ctx or the
@@ -41,29 +47,27 @@ func (s *Supervisor) prepare(ctx context.Context, changes []*change) {
 		err error
 	}
 	results := make(chan result)
-	slots := make(chan struct{}, 64)
-	waiting := map[*change]bool{}
+	due := make(chan *change, len(changes))
+	waiting := make(map[*change]bool, len(changes))
 	for _, c := range changes {
-		if !c.needsGeneration() {
-			continue
+		if c.needsGeneration() {
+			waiting[c] = true
+			due <- c
 		}
-		waiting[c] = true
-		spec := *c.Wanted
+	}
+	close(due)
+	for range min(len(waiting), maxPreparing) {
 		go func() { // not waited for: a root on a dead file system may never answer
-			select {
-			case slots <- struct{}{}:
-			case <-ctx.Done():
-				return
-			}
-			if ctx.Err() != nil {
-				return
-			}
-			gen, err := s.newGeneration(spec, c.recorder)
-			<-slots
-			select {
-			case results <- result{c, gen, err}:
-			case <-ctx.Done():
-				release(gen)
+			for c := range due {
+				if ctx.Err() != nil {
+					return
+				}
+				gen, err := s.newGeneration(c)
+				select {
+				case results <- result{c, gen, err}:
+				case <-ctx.Done():
+					release(gen)
+				}
 			}
 		}()
 	}
@@ -82,18 +86,18 @@ func (s *Supervisor) prepare(ctx context.Context, changes []*change) {
 	}
 }
 
-func (s *Supervisor) newGeneration(spec instance.Spec, recorder *instance.Recorder) (gen *generation, err error) {
+func (s *Supervisor) newGeneration(c *change) (gen *generation, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			s.log.Error("panic while a site was prepared", "site", spec.Name, "panic", p, slog.String("stack", string(debug.Stack())))
+			s.log.Error("panic while a site was prepared", "site", c.Site, "panic", p, slog.String("stack", string(debug.Stack())))
 			gen, err = nil, fmt.Errorf("panic while preparing: %v", p)
 		}
 	}()
-	inst, err := s.newInstance(spec, instance.Shared{Metrics: s.reg, Files: s.files, Log: s.log, Archive: &s.archive, Recorder: recorder})
+	inst, err := s.newInstance(*c.Wanted, instance.Shared{Metrics: s.reg, Files: s.files, Log: c.log, Archive: &s.archive, Recorder: c.recorder})
 	if err != nil {
 		return nil, err
 	}
-	gen = &generation{spec: spec, inst: inst, svc: inst.Service()}
+	gen = &generation{spec: inst.Spec(), inst: inst, svc: inst.Service()}
 	gen.problem = gen.ask()
 	return gen, nil
 }

@@ -34,7 +34,7 @@ func (s *Supervisor) Reload(ctx context.Context, req Request) (*Report, error) {
 		report = s.take(s.configs.Load(s.opts.File, s.opts.Env), req)
 		s.logReport(report)
 		s.ready()
-		s.giveBack()
+		s.settle()
 	}); err != nil {
 		return nil, err
 	}
@@ -48,7 +48,7 @@ func (s *Supervisor) fileChanged(ctx context.Context) {
 		if err := s.do(ctx, func() { read = s.read }); err != nil || read.Current() {
 			return
 		}
-		defer s.giveBack()
+		defer s.settle()
 		cfg := s.configs.Load(s.opts.File, s.opts.Env)
 		known := false
 		if err := s.do(ctx, func() { known = s.tried == cfg.Hash() }); err != nil || known {
@@ -63,10 +63,27 @@ func (s *Supervisor) fileChanged(ctx context.Context) {
 	}
 }
 
-// giveBack returns the memory to the system that taking a configuration in took:
-// many times what the sites need, and it may be long until the next one. Only for
-// who keeps the owner from ending.
-func (s *Supervisor) giveBack() { s.work.Go(debug.FreeOSMemory) }
+// settle does what was left until the sites served: it opens their logs, and returns
+// the memory to the system that taking the configuration in took: many times what the
+// sites need, and it may be long until the next one. Only for who keeps the owner from
+// ending.
+func (s *Supervisor) settle() {
+	s.work.Go(func() {
+		s.openLogs()
+		debug.FreeOSMemory()
+	})
+}
+
+// openLogs opens the logs of the instances that began to serve since the last call.
+func (s *Supervisor) openLogs() {
+	var fresh []*instance.Instance
+	if err := s.do(context.Background(), func() { fresh, s.fresh = s.fresh, nil }); err != nil {
+		return // all of them were closed
+	}
+	for _, inst := range fresh {
+		inst.OpenLogs()
+	}
+}
 
 // tellReloading tells systemd that READY=1 will come again (Type=notify-reload).
 func (s *Supervisor) tellReloading() {
@@ -120,7 +137,7 @@ func (s *Supervisor) plan(cfg *config.Config) []*change {
 	held := cfg.Refused
 	for _, st := range s.sites {
 		if st.current != nil {
-			running = append(running, st.current.spec)
+			running = append(running, *st.current.spec)
 		}
 		if st.state != Draining && cfg.Holds(st.name, st.origin) {
 			held = append(held[:len(held):len(held)], st.name)
@@ -179,6 +196,7 @@ func (s *Supervisor) take(cfg *config.Config, req Request) *Report {
 		report.Error = ErrStopped.Error()
 	}
 	s.prepare(s.life, changes)
+	bindUnknown(changes)
 	if err := s.do(context.Background(), func() {
 		s.commit(cfg, changes, req.AllOrNothing, report)
 		s.record(report)

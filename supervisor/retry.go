@@ -20,6 +20,7 @@ func (s *Supervisor) retry(name string, try int) {
 		if err := s.do(context.Background(), func() { s.commitRetry(changes) }); err != nil {
 			s.log.Debug("retry abandoned", "site", name, "error", err)
 		}
+		s.openLogs()
 	})
 	if err != nil {
 		s.log.Debug("retry abandoned", "site", name, "error", err)
@@ -45,7 +46,7 @@ func (s *Supervisor) due(name string, try int) []*change {
 	var running, wanted []instance.Spec
 	for st := range group {
 		if st.current != nil {
-			running = append(running, st.current.spec)
+			running = append(running, *st.current.spec)
 		}
 		wanted = append(wanted, *st.pending)
 		st.on(retried)

@@ -66,8 +66,13 @@ func (st *site) on(e event) {
 	st.show()
 }
 
-// show sets the gauges.
+// show sets the gauges. A site whose block is gone is neither up nor down.
 func (st *site) show() {
+	if st.state == Draining || st.state == Stopped {
+		st.metrics.Up.Hide()
+		st.metrics.ConfigCurrent.Hide()
+		return
+	}
 	st.metrics.Up.Set(oneIf(st.state == Serving && st.problem() == ""))
 	st.metrics.ConfigCurrent.Set(oneIf(st.isCurrent()))
 }

@@ -92,6 +92,15 @@ func (s *SiteStatus) stateText() string {
 	return text
 }
 
+// servesSince is since when the site serves what it serves, or is in its state
+// when it serves nothing.
+func (s *SiteStatus) servesSince() time.Time {
+	if s.State == Serving && !s.GenerationSince.IsZero() {
+		return s.GenerationSince
+	}
+	return s.Since
+}
+
 // rateText and errorText are what was recent, for a person.
 func (s *SiteStatus) rateText() string {
 	if s.Recent == nil {
@@ -145,7 +154,7 @@ func (s *Status) Text() string {
 	fmt.Fprintln(w, "SITE\tADDRESS\tSTATE\tSINCE\tGEN\tREQ/S\tERR%\tCONNS\tREQS\tTUNNELS\tPROCS\tRESTARTS\tROOT")
 	for _, site := range s.Sites {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\n", site.Name, site.Addr, site.stateText(),
-			site.Since.Format(time.DateTime), site.Generation, site.rateText(), site.errorText(), site.Connections, site.InFlight, site.Tunnels,
+			site.servesSince().Format(time.DateTime), site.Generation, site.rateText(), site.errorText(), site.Connections, site.InFlight, site.Tunnels,
 			site.Processes, site.Restarts, site.Root)
 	}
 	_ = w.Flush() // into memory
@@ -182,11 +191,11 @@ func (st *site) status() SiteStatus {
 	spec := st.pending
 	switch {
 	case st.current != nil:
-		spec = &st.current.spec
+		spec = st.current.spec
 		out.GenerationSince = st.current.since
 		out.link = linkTo(spec)
 	case spec == nil && len(st.old) > 0:
-		spec = &st.old[len(st.old)-1].spec
+		spec = st.old[len(st.old)-1].spec
 	}
 	if spec == nil {
 		return out

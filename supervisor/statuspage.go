@@ -5,7 +5,9 @@ import (
 	"context"
 	"crypto/subtle"
 	"net/http"
+	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -57,10 +59,23 @@ func (s *Supervisor) serveRoot(w http.ResponseWriter, r *http.Request) {
 func wantsHTML(accept []string) bool {
 	for _, value := range accept {
 		for item := range strings.SplitSeq(value, ",") {
-			kind, _, _ := strings.Cut(item, ";")
-			if strings.EqualFold(strings.TrimSpace(kind), "text/html") {
+			kind, parameters, _ := strings.Cut(item, ";")
+			if strings.EqualFold(strings.TrimSpace(kind), "text/html") && !isRefused(parameters) {
 				return true
 			}
+		}
+	}
+	return false
+}
+
+// isRefused reports whether the parameters of a media range have the weight 0,
+// which is "not acceptable" (RFC 9110 section 12.4.2).
+func isRefused(parameters string) bool {
+	for parameter := range strings.SplitSeq(parameters, ";") {
+		name, value, _ := strings.Cut(parameter, "=")
+		if strings.EqualFold(strings.TrimSpace(name), "q") {
+			weight, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+			return err == nil && weight == 0
 		}
 	}
 	return false
@@ -113,8 +128,9 @@ func (s *Supervisor) view(ctx context.Context) (*page.View, error) {
 		Version: status.Version, PID: status.PID, Started: status.Started, Now: time.Now(),
 		Phase: string(status.Phase), Running: status.Phase == Running,
 		Config: status.Config.Path, Admin: status.Admin.Reason, Step: metrics.SampleEvery, Token: s.token,
-		Sites: make([]page.Site, len(status.Sites)), Failures: failuresOf(recorders),
+		Sites: make([]page.Site, len(status.Sites)),
 	}
+	v.Failures, v.Slowest = requestsOf(recorders)
 	for i := range status.Sites {
 		v.Sites[i] = status.Sites[i].row()
 	}
@@ -144,7 +160,8 @@ func (s *SiteStatus) row() page.Site {
 	out := page.Site{
 		Name: s.Name, Addr: s.Addr, Link: s.link, State: page.State{Word: s.stateText(), Tone: s.tone()},
 		Generation: s.Generation, Since: s.GenerationSince, Connections: s.Connections, InFlight: s.InFlight,
-		Rate: s.Recent.Rate, ErrorRatio: s.Recent.ErrorRatio, P50: inSeconds(s.Recent.P50), P99: inSeconds(s.Recent.P99),
+		Failures: "/api/sites/" + url.PathEscape(s.Name) + "/failures",
+		Rate:     s.Recent.Rate, ErrorRatio: s.Recent.ErrorRatio, P50: inSeconds(s.Recent.P50), P99: inSeconds(s.Recent.P99),
 	}
 	for _, why := range []string{s.Reason, s.Problem} {
 		if why != "" {

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -97,10 +98,18 @@ func TestStatusPage(t *testing.T) {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}
 	}
-	for _, accept := range []string{"*/*", "", "application/json", "text/*"} {
+	for _, accept := range []string{"*/*", "", "application/json", "text/*", "text/html;q=0", "text/html; Q=0.000, */*"} {
 		if status, body := r.ask("GET", "/", "Accept", accept); status != 200 || body != adminHint {
 			t.Errorf("Accept: %s: %d %s", accept, status, body)
 		}
+	}
+	for _, accept := range []string{"text/html;q=0.001", "*/*;q=0, TEXT/HTML;level=1;q=1"} {
+		if _, body := r.ask("GET", "/", "Accept", accept); !strings.HasPrefix(body, "<!doctype html>") {
+			t.Errorf("Accept: %s: %s", accept, body)
+		}
+	}
+	if !strings.Contains(body, `href="/api/sites/a/failures"`) {
+		t.Error("no link to what is known of a site's requests")
 	}
 	if status, _ := r.ask("GET", "/", "Accept", browserAccept, "Host", "evil.example"); status != 421 {
 		t.Errorf("by a foreign name: %d", status)
@@ -287,6 +296,72 @@ func TestFailuresShown(t *testing.T) {
 	})
 	if got := strings.Count(r.page("/"), `<details id="r-`); got != shownRefused {
 		t.Errorf("%d of %d are shown, want %d", got, held, shownRefused)
+	}
+}
+
+// A flood of one kind leaves places to the others, and takes those they don't need.
+func TestShare(t *testing.T) {
+	at := time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC)
+	var all []flight
+	add := func(n int, site string, status int, ago time.Duration) {
+		for i := range n {
+			all = append(all, flight{site, &instance.Flight{ID: fmt.Sprint(site, status, i), Status: status, Time: at.Add(-ago - time.Duration(i)*time.Second)}})
+		}
+	}
+	add(32, "a", 404, 0)
+	add(3, "a", 401, time.Hour)
+	add(1, "b", 401, 2*time.Hour)
+	got := map[string]int{}
+	for _, f := range share(all, 10) {
+		got[fmt.Sprint(f.site, " ", f.Status)]++
+	}
+	if diff := cmp.Diff(map[string]int{"a 404": 6, "a 401": 3, "b 401": 1}, got); diff != "" {
+		t.Error(diff)
+	}
+	all = nil
+	add(4, "a", 404, 0)
+	if few := share(all, 10); len(few) != 4 || few[0].ID != "a404 0" || few[3].ID != "a404 3" {
+		t.Errorf("%v", few)
+	}
+}
+
+// The slowest are ranked by what the site took, whatever its client did.
+func TestSlowness(t *testing.T) {
+	for _, tt := range []struct {
+		in   instance.Flight
+		want float64
+	}{
+		{instance.Flight{Phases: instance.Phases{Head: 1, Handler: 2, FirstByte: 3, Total: 60}}, 2},
+		{instance.Flight{Phases: instance.Phases{Head: 1, Total: 5}}, 4},
+		{instance.Flight{Script: "/a.php", Phases: instance.Phases{Head: 1, Body: 10, FirstByte: 12, Total: 16}}, 5},
+	} {
+		if got := (flight{"a", &tt.in}).slowness(); got != tt.want {
+			t.Errorf("%+v: %v, want %v", tt.in.Phases, got, tt.want)
+		}
+	}
+}
+
+func TestSlowestOnThePage(t *testing.T) {
+	var a int
+	r := run(t, func(r *rig) []string {
+		a = r.port()
+		block := r.site("a", a, "A", `script ".cgi" {}`)
+		must(t, os.WriteFile(filepath.Join(r.dir, "root-a-A", "slow.cgi"), []byte("#!/bin/sh\nsleep 0.05\nprintf 'Content-Type: text/plain\\n\\nslow'\n"), 0o755))
+		return []string{block}
+	})
+	if body := r.page("/"); !strings.Contains(body, "No slow request in the last minutes.") {
+		t.Error("slow requests that nobody made")
+	}
+	c := dial(t, r.addr(a))
+	c.send("GET /slow.cgi HTTP/1.1\r\nHost: x\r\n\r\n")
+	if status, body := c.answer(); status != 200 || body != "slow" {
+		t.Fatalf("%d %s", status, body)
+	}
+	r.wait("it is on the page", func() bool {
+		return regexp.MustCompile(`(?s)<details id="s-[0-9a-f]{16}".*<b class="code good">200</b>.*GET /slow.cgi`).MatchString(r.page("/"))
+	})
+	if failureElement.MatchString(r.page("/")) {
+		t.Error("it is among those that failed")
 	}
 }
 

@@ -146,6 +146,7 @@ type Supervisor struct {
 	phase     Phase
 	busy      int // background jobs and journeys under way
 	sites     map[string]*site
+	fresh     []*instance.Instance                // that serve and whose logs were not opened so far
 	endpoints map[netip.AddrPort]*endpoint        // that accept
 	closing   map[netip.AddrPort]*endpoint        // that were told to end
 	spare     map[netip.AddrPort]*net.TCPListener // inherited and not served so far
@@ -246,7 +247,7 @@ func (s *Supervisor) newReserve() *protocol.Spare {
 func (s *Supervisor) first(cfg *config.Config) {
 	report := s.take(cfg, Request{Trigger: triggerStart})
 	s.endTurn()
-	defer s.giveBack()
+	defer s.settle()
 	var status *Status
 	if err := s.do(context.Background(), func() {
 		if s.phase == Starting {
@@ -281,7 +282,7 @@ func (s *Supervisor) shutdown() {
 	}
 	s.notify(daemon.SdNotifyStopping)
 	s.log.Info("draining", "sites", len(s.sites))
-	s.end(ErrStopped, (*endpoint).stopAccepting)
+	s.end(ErrStopped, s.stopAccepting)
 }
 
 // end drains everything; halt has an endpoint accept no more. Owner only.

@@ -110,9 +110,9 @@ func TestUpgradeOfNothing(t *testing.T) {
 	}
 }
 
-// goodSuccessor says that all is well and then waits to be left alone; it does
-// not accept.
-const goodSuccessor = `echo '{"status":{"pid":'$$',"version":"2","admin":{"addr":"x"},"sites":[{"name":"a","state":"serving"}]}}' >&5; head -c 1 <&5 >left; exec sleep 1000`
+// goodSuccessor says that all is well and then waits to be left alone, on a stream
+// that does not block; it does not accept.
+const goodSuccessor = `echo '{"status":{"pid":'$$',"version":"2","admin":{"addr":"x"},"sites":[{"name":"a","state":"serving"}]}}' >&5; until head -c 1 <&5 >left && test -s left; do sleep 0.02; done 2>/dev/null; exec sleep 1000`
 
 func TestUpgrade(t *testing.T) {
 	t.Chdir(t.TempDir())

@@ -28,7 +28,8 @@ var script string
 var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 	"line": line, "lines": lines, "attr": attr, "rate": rate, "percent": percent, "took": took,
 	"number": number, "spark": spark, "bar": bar, "kind": kind,
-	"icon": func(t Tone) template.HTML { return template.HTML(icon(t)) },
+	"entry": func(v *View, r Request, prefix string) entry { return entry{&r, v, prefix} },
+	"icon":  func(t Tone) template.HTML { return template.HTML(icon(t)) },
 }).Parse(pageText))
 
 // Policy is the Content-Security-Policy to send the page with: nothing but the
@@ -55,6 +56,13 @@ type document struct {
 	Total      Site
 	LastReload *Reload // nil before there was one
 	Rows       []row
+}
+
+// entry is a request in a list; its address on the page is Prefix and the ID.
+type entry struct {
+	*Request
+	View   *View
+	Prefix string
 }
 
 // verdict is how all is, in a few words.

@@ -35,7 +35,7 @@
     if (sorted.some(([, g], i) => g !== groups[i])) table.append(...sorted.map(([, g]) => g));
     let found = 0;
     for (const g of groups) {
-      const first = g.rows[0], text = first.cells[0].textContent + ' ' + first.cells[1].textContent;
+      const first = g.rows[0], text = [...first.querySelectorAll('.name, .addr, .st')].map((e) => e.textContent).join(' ');
       g.hidden = find !== '' && !text.toLowerCase().includes(find);
       found += !g.hidden;
     }

@@ -27,7 +27,7 @@ func sample(odd string) *View {
 		Version: "1.2.3" + odd, PID: 42, Started: noon.Add(-26 * time.Hour), Now: noon, Phase: "running", Running: true,
 		Config: "/etc/sited/sites.hcl" + odd, Admin: "its address is taken" + odd, Step: 5 * time.Second, Token: "t0ken",
 		Sites: []Site{
-			{Name: "well" + odd, Addr: "127.0.0.1:8081", Link: "http://127.0.0.1:8081/", State: State{"serving", Good}, Generation: 3, Since: noon.Add(-time.Hour), Rate: 1234.5, P50: 400 * time.Microsecond, P99: 12 * time.Millisecond, Connections: 1500, InFlight: 7, Points: points},
+			{Name: "well" + odd, Addr: "127.0.0.1:8081", Link: "http://127.0.0.1:8081/", State: State{"serving", Good}, Generation: 3, Since: noon.Add(-time.Hour), Rate: 1234.5, P50: 400 * time.Microsecond, P99: 12 * time.Millisecond, Connections: 1500, InFlight: 7, Points: points, Failures: "/api/sites/well/failures" + odd},
 			{Name: "erring", Addr: "0.0.0.0:8082", State: State{"serving", Good}, Generation: 1, Since: noon, Rate: 10, ErrorRatio: .25, Points: points},
 			{Name: "behind", Addr: "127.0.0.1:8083", State: State{"serving (last good)", Warn}, Generation: 1, Since: noon, Reasons: []string{"sites.hcl:4: wrong" + odd}},
 			{Name: "down", State: State{"backoff", Bad}, Reasons: []string{"in use" + odd, "and more"}},
@@ -37,9 +37,13 @@ func sample(odd string) *View {
 			{Number: 2, Time: noon.Add(-time.Minute), Took: 20 * time.Millisecond, Trigger: "watch", Result: "partial", Tone: Warn, Summary: "Applied in part" + odd, Text: "Error: x\n\n  on sites.hcl\n" + odd, Open: true},
 			{Number: 1, Time: noon.Add(-26 * time.Hour), Trigger: "start" + odd, Result: "applied", Tone: Good, Text: "all"},
 		},
-		Failures: []Failure{
+		Failures: []Request{
 			{ID: "00000000000000ff", Site: "well" + odd, Time: noon, Generation: 3, Remote: "192.0.2.1:5", User: "ann" + odd, Method: "GET" + odd, Target: "/" + odd, Status: 504, Error: "too slow" + odd, Took: 30 * time.Second, Phases: []Phase{{"head" + odd, time.Second}, {"script", 29 * time.Second}}, Headers: []Field{{"X-A" + odd, "b" + odd}}, Trace: []string{"path /" + odd}, Script: "/a.php" + odd, Stderr: []string{"oops" + odd}},
 			{ID: "00000000000000fe", Site: "well", Time: noon.Add(-48 * time.Hour), Trace: []string{"first", "the answer broke off" + odd}},
+		},
+		Slowest: []Request{
+			{ID: "00000000000000ff", Site: "well" + odd, Time: noon, Generation: 3, Method: "GET" + odd, Target: "/" + odd, Status: 504, Took: 29 * time.Second},
+			{ID: "00000000000000fd", Site: "well", Time: noon, Generation: 3, Method: "GET", Target: "/report" + odd, Status: 200, Took: 2300 * time.Millisecond, Phases: []Phase{{"finding the answer", 2300 * time.Millisecond}, {"sending it", time.Second}}, Trace: []string{"served by rule" + odd}},
 		},
 		Plan: &Plan{Tone: Good, Text: "No changes.\n" + odd},
 	}
@@ -165,7 +169,7 @@ func TestContent(t *testing.T) {
 		"1,235", "400\u00a0µs", "12\u00a0ms", "1,500", "25\u00a0%", "1\u00a0h", "none yet",
 		"serving (last good)", "sites.hcl:4: wrong", "Error: x\n\n  on sites.hcl", "partial", "by watch", "11:59:00",
 		"504", "GET /", "too slow", "path /", "oops", "/a.php", "cut", "the answer broke off", "27 Feb 12:00",
-		"What a reload would do", ", 6 errors",
+		"What a reload would do", ", 6 errors", "2 of the last minutes", "GET /report", "2.3\u00a0s", "served by rule",
 	} {
 		if !strings.Contains(all, want) && !strings.Contains(html.UnescapeString(text), want) {
 			t.Errorf("no %q", want)
@@ -173,7 +177,8 @@ func TestContent(t *testing.T) {
 	}
 	for _, want := range []string{
 		`<form method="post" action="/reload"><input type="hidden" name="token" value="t0ken">`, `id="reload" class="item" data-key="2" open>`,
-		`<details id="r-00000000000000ff"`, `role="status" aria-live="polite"`,
+		`<details id="r-00000000000000ff"`, `<details id="s-00000000000000ff"`, `<a href="#s-00000000000000fd">`, `<b class="code good">200</b>`,
+		`<a class="of" href="/api/sites/well/failures"`, `role="status" aria-live="polite"`,
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q", want)

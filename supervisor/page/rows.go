@@ -22,10 +22,14 @@ func writeRow(b *bytes.Buffer, v *View, r *row) {
 	}
 	put(`<tbody data-key="`, template.HTMLEscapeString(attr(r.Name)), `" class="`, string(r.State.Tone), `"><tr><th scope="row"><span class="name">`, string(line(r.Name)), `</span>`)
 	if r.Link != "" {
-		put(`<a class="addr" rel="noreferrer" href="`, template.HTMLEscapeString(attr(r.Link)), `">`, string(line(r.Addr)), `</a></th>`)
+		put(`<a class="addr" rel="noreferrer" href="`, template.HTMLEscapeString(attr(r.Link)), `">`, string(line(r.Addr)), `</a>`)
 	} else {
-		put(`<span class="addr">`, string(line(r.Addr)), `</span></th>`)
+		put(`<span class="addr">`, string(line(r.Addr)), `</span>`)
 	}
+	if r.Failures != "" {
+		put(` <a class="of" href="`, template.HTMLEscapeString(attr(r.Failures)), `" title="failed and slowest requests, as JSON">failures<span class="hush"> of `, string(line(r.Name)), `</span></a>`)
+	}
+	put(`</th>`)
 	put(`<td class="st">`, icon(r.State.Tone), string(line(r.State.Word)), `</td>`)
 	errors, class := "–", ""
 	if r.Rate > 0 {
@@ -39,10 +43,10 @@ func writeRow(b *bytes.Buffer, v *View, r *row) {
 	}
 	figure("Req/s", "", r.Rate, template.HTMLEscapeString(rate(r.Rate)))
 	figure("Errors", class, r.ErrorRatio, template.HTMLEscapeString(errors))
-	figure("p50", "", r.P50.Seconds(), template.HTMLEscapeString(took(r.P50)))
+	figure("p50", " w3", r.P50.Seconds(), template.HTMLEscapeString(took(r.P50)))
 	figure("p99", "", r.P99.Seconds(), template.HTMLEscapeString(took(r.P99)))
-	figure("Conns", "", float64(r.Connections), number(r.Connections))
-	figure("In flight", "", float64(r.InFlight), number(r.InFlight))
+	figure("Conns", " w1", float64(r.Connections), number(r.Connections))
+	figure("In flight", " w1", float64(r.InFlight), number(r.InFlight))
 	generation := `<small>none yet</small>`
 	if r.Generation > 0 {
 		generation = number(r.Generation) + ` <small>for <time datetime="` + v.Machine(r.Since) + `">` + about(v.Now.Sub(r.Since)) + `</time></small>`
@@ -52,7 +56,7 @@ func writeRow(b *bytes.Buffer, v *View, r *row) {
 		age = -float64(r.Since.Unix())
 	}
 	figure("Generation", " gen", age, generation)
-	put(`<td class="pic">`, string(spark(r.Points, v.Step)), `</td></tr>`)
+	put(`<td class="pic w2">`, string(spark(r.Points, v.Step)), `</td></tr>`)
 	if len(r.Reasons) > 0 {
 		put(`<tr class="why"><td colspan="`, strconv.Itoa(columns), `">`)
 		for _, why := range r.Reasons {

@@ -20,7 +20,8 @@ type View struct {
 	Token    string        // a secret of the process that its forms send back
 	Sites    []Site        // Render sorts them: those that are not well first, then by name
 	Reloads  []Reload      // newest first
-	Failures []Failure     // newest first
+	Failures []Request     // newest first
+	Slowest  []Request     // slowest first
 	Plan     *Plan         // what a reload would do, where that was asked for
 }
 
@@ -38,6 +39,7 @@ type Site struct {
 	Connections int
 	InFlight    int
 	Points      []Point // oldest first
+	Failures    string  // path of what is known of its failed and slowest requests
 }
 
 // State is how a site is.
@@ -78,8 +80,8 @@ type Plan struct {
 	Text string
 }
 
-// Failure is a request that failed.
-type Failure struct {
+// Request is a request that failed or was slow.
+type Request struct {
 	ID, Site       string
 	Time           time.Time
 	Generation     int
@@ -87,20 +89,32 @@ type Failure struct {
 	Method, Target string
 	Status         int // 0: there was no answer
 	Error          string
-	Took           time.Duration
-	Phases         []Phase // in the order they took place
-	Headers        []Field // redacted
+	Took           time.Duration // of one of the slowest: what it is ranked by
+	Phases         []Phase       // in the order they took place
+	Headers        []Field       // redacted
 	Trace          []string
 	Script         string
 	Stderr         []string
 }
 
 // Cause is why the request failed, as far as that is known.
-func (f *Failure) Cause() string {
-	if f.Error == "" && len(f.Trace) > 0 {
-		return f.Trace[len(f.Trace)-1]
+func (r *Request) Cause() string {
+	if r.Error == "" && len(r.Trace) > 0 {
+		return r.Trace[len(r.Trace)-1]
 	}
-	return f.Error
+	return r.Error
+}
+
+// Tone is how much attention the answer asks for.
+func (r *Request) Tone() Tone {
+	switch {
+	case r.Status == 0 || r.Status >= 500:
+		return Bad
+	case r.Status >= 400 || r.Error != "":
+		return Warn
+	default:
+		return Good
+	}
 }
 
 // Phase is a part of the time that a request took.
