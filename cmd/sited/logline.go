@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -15,40 +14,46 @@ import (
 	"github.com/dustin/go-humanize"
 )
 
-// logLine is a line of a log: what is shown of its members, if it is JSON.
+// logLine is a line of a log: what is shown of its members, if it is in one of
+// the formats.
 type logLine struct {
-	text []byte // as it is in the file
-	at   time.Time
-	json bool // what it says is below
+	text     []byte // as it is in the file
+	at       time.Time
+	known    bool // what it says is below
+	combined bool // in the format combined
 
-	Time, Site, Remote, User, Method, Target, Error, Script string
-	Status                                                  int
-	Bytes                                                   uint64
-	Duration                                                float64
-	Stderr                                                  *string
+	Time, ID, Site, Remote, User, Method, Target, Version string
+	Referer, Error, Script                                string
+	UserAgent                                             string `json:"user_agent"`
+	Status                                                int
+	Bytes                                                 uint64
+	Duration                                              *float64
+	Stderr                                                *string
 }
 
-// combinedLine has the time and, of a request, the status.
-var combinedLine = regexp.MustCompile(`\[(\d\d/[A-Z][a-z][a-z]/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\](?: "(?:[^"\\]|\\.)*" (\d{3}) )?`)
-
-func parseLogLine(text []byte) logLine {
+// parseLogLine takes a line apart; site is whose it is if it does not say so, or "".
+func parseLogLine(text []byte, site string) logLine {
 	line := logLine{text: text}
 	if bytes.HasPrefix(text, []byte("{")) && json.Unmarshal(text, &line) == nil && (line.Status != 0 || line.Stderr != nil) {
-		line.json = true
+		line.known = true
 		line.at, _ = time.Parse(time.RFC3339, line.Time) // zero: as of the line before
 		return line
 	}
-	line = logLine{text: text}
-	if m := combinedLine.FindSubmatch(text); m != nil {
-		line.at, _ = time.Parse("02/Jan/2006:15:04:05 -0700", string(m[1]))
-		line.Status, _ = strconv.Atoi(string(m[2]))
+	line = logLine{text: text, Site: site}
+	if line.parseCombined(string(text)) {
+		line.known, line.combined = true, true
+		return line
 	}
-	return line
+	return logLine{text: text, Site: site}
 }
+
+// shownTime is as long as a time in the format json, which has milliseconds.
+const shownTime = "2006-01-02T15:04:05.000Z"
 
 // logPrinter prints lines for people.
 type logPrinter struct {
 	raw      bool // lines as they are in the file
+	json     bool // lines as objects
 	terminal bool
 	color    bool
 	width    int // of the sites' labels
@@ -66,13 +71,17 @@ func (p *logPrinter) print(out *bufio.Writer, lines []logLine) error {
 // text is a line as it is shown. Of what came from a client, nothing gets to a
 // terminal that it would obey.
 func (p *logPrinter) text(l *logLine) string {
-	switch {
-	case p.raw && !p.terminal:
-		return string(l.text)
-	case p.raw || !l.json:
-		return p.paint(l, printable(string(l.text)))
+	if p.raw || p.json || !l.known {
+		text := string(l.text)
+		if p.json {
+			text = l.asJSON()
+		}
+		if p.terminal || !p.raw && !p.json {
+			text = p.paint(l, printable(text))
+		}
+		return text
 	}
-	head := fmt.Sprintf("%s %-*s ", printable(l.Time), p.width, printable(l.Site))
+	head := fmt.Sprintf("%-*s %-*s ", len(shownTime), printable(l.Time), p.width, orDash(l.Site))
 	if l.Stderr != nil {
 		return head + p.paint(l, "err") + " " + printable(l.Script+": "+*l.Stderr)
 	}
@@ -119,11 +128,14 @@ func orDash(s string) string {
 	return printable(s)
 }
 
-func shortDuration(seconds float64) string {
-	if seconds < 1 {
-		return strconv.FormatFloat(seconds*1000, 'f', 1, 64) + "ms"
+func shortDuration(seconds *float64) string {
+	switch {
+	case seconds == nil: // the format combined does not say
+		return "-"
+	case *seconds < 1:
+		return strconv.FormatFloat(*seconds*1000, 'f', 1, 64) + "ms"
 	}
-	return strconv.FormatFloat(seconds, 'f', 1, 64) + "s"
+	return strconv.FormatFloat(*seconds, 'f', 1, 64) + "s"
 }
 
 func shortSize(n uint64) string { return strings.ReplaceAll(humanize.IBytes(n), " ", "") }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"slices"
 	"strings"
 	"syscall"
@@ -16,8 +15,11 @@ import (
 	"sited/supervisor/config"
 )
 
-// followInterval is how often the files are looked at.
-const followInterval = 250 * time.Millisecond
+const (
+	followInterval = 250 * time.Millisecond // how often the files are looked at
+	configInterval = time.Second            // how often the configuration is
+	goneAfter      = time.Minute            // without a line, until the log of a site that is gone is closed
+)
 
 func logsCommand(e *env) *cobra.Command {
 	var follow, raw, asJSON bool
@@ -32,9 +34,14 @@ from then on, until SIGINT. SITE is a site's label; none: all sites. The last
 argument is FILE when it has a slash or ends in .hcl.
 
 A line shows time, site, status, method, target, duration, bytes of the answer's
-body, the client's address and the error; --json shows lines as they are in the
-file. Logs may be rotated, truncated or not be there yet. Only the files
-themselves are read: neither a running sited nor what was rotated before.`,
+body, the client's address, the user and the error; "-" is what the log does not
+tell, as the format combined has no duration and no error. --json shows a JSON
+object per line in either format, --raw lines as they are in the file.
+
+Logs may be rotated, truncated or not be there yet. What is rotated while they are
+followed is shown too, and sites that come into FILE meanwhile are, if no SITE was
+given. Only the files themselves are read: neither a running sited nor what was
+rotated before.`,
 		Example: `  sited logs
   sited logs -f shop blog
   sited logs -n 100 --json shop /etc/sited/sites.hcl`,
@@ -42,7 +49,7 @@ themselves are read: neither a running sited nor what was rotated before.`,
 			if most < 0 {
 				return fmt.Errorf("-n %d: it is a number of lines, 0 or more", most)
 			}
-			p := logPrinter{raw: raw || asJSON, terminal: isTerminal(e.stdout)}
+			p := logPrinter{raw: raw, json: asJSON, terminal: isTerminal(e.stdout)}
 			switch color {
 			case "always", "never":
 				p.color = color == "always"
@@ -55,14 +62,14 @@ themselves are read: neither a running sited nor what was rotated before.`,
 			if err != nil {
 				return err
 			}
-			p.width = logs.width
 			return logs.run(e, &p, most, follow)
 		},
 	}
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what is logged from then on")
 	cmd.Flags().IntVarP(&most, "lines", "n", 10, "how many lines to begin with")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "show lines as they are in the file")
-	cmd.Flags().BoolVar(&raw, "raw", false, "the same as --json, which the format combined is not")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "show lines as JSON objects, those in the format combined too")
+	cmd.Flags().BoolVar(&raw, "raw", false, "show lines as they are in the file")
+	cmd.MarkFlagsMutuallyExclusive("json", "raw")
 	cmd.Flags().StringVar(&color, "color", "auto", "auto, always or never; auto: on a terminal, unless NO_COLOR is set")
 	return cmd
 }
@@ -76,35 +83,23 @@ func wantsColor(lookup func(string) (string, bool)) bool {
 
 // logReader reads the logs of some sites.
 type logReader struct {
+	sites *loggedSites
 	tails []*logTail
-	sites []string // lines of others are left out; none: all lines
-	width int      // of the longest label
+	shown map[string]time.Time // of logs that are no longer read: the last line's time
 }
 
 func newLogReader(e *env, args []string) (*logReader, error) {
-	r := &logReader{sites: args}
-	var files []string
+	named, files := args, []string(nil)
 	if n := len(args); n > 0 && (strings.Contains(args[n-1], "/") || strings.HasSuffix(args[n-1], ".hcl")) {
-		r.sites, files = args[:n-1], args[n-1:]
+		named, files = args[:n-1], args[n-1:]
 	}
-	cfg := config.Load(file(files), e.lookup)
-	if cfg.HasErrors() {
-		writeDiagnostics(e.stderr, cfg)
+	sites := &loggedSites{env: e, named: named}
+	cfg := sites.load(file(files))
+	labels := make([]string, len(sites.all))
+	for i := range sites.all {
+		labels[i] = sites.all[i].label
 	}
-	var labels []string
-	for _, spec := range cfg.Sites {
-		labels = append(labels, spec.Name)
-		if len(r.sites) > 0 && !slices.Contains(r.sites, spec.Name) {
-			continue
-		}
-		r.width = max(r.width, len(spec.Name))
-		for _, path := range []string{spec.Logs.Passed, spec.Logs.Failed} {
-			if path != "" && !slices.ContainsFunc(r.tails, func(t *logTail) bool { return t.path == path }) {
-				r.tails = append(r.tails, &logTail{path: path})
-			}
-		}
-	}
-	for _, site := range r.sites {
+	for _, site := range named {
 		if !slices.Contains(labels, site) {
 			return nil, unknownSite(site, labels, cfg)
 		}
@@ -112,6 +107,8 @@ func newLogReader(e *env, args []string) (*logReader, error) {
 	if len(labels) == 0 {
 		return nil, fmt.Errorf("%s has no site whose logs could be shown", cfg.Path)
 	}
+	r := &logReader{sites: sites, shown: map[string]time.Time{}}
+	r.adjust("")
 	return r, nil
 }
 
@@ -132,6 +129,7 @@ func unknownSite(site string, labels []string, cfg *config.Config) error {
 func (r *logReader) run(e *env, p *logPrinter, most int, follow bool) error {
 	out := bufio.NewWriter(e.stdout)
 	defer r.close()
+	p.width = r.sites.width()
 	lines, err := r.last(most)
 	if err := p.print(out, lines); err != nil {
 		return err
@@ -141,15 +139,23 @@ func (r *logReader) run(e *env, p *logPrinter, most int, follow bool) error {
 	}
 	complain := complaints{w: e.stderr}
 	complain.about(err)
-	for tick := time.NewTicker(followInterval); ; {
+	tick := time.NewTicker(followInterval)
+	defer tick.Stop()
+	for looked := time.Now(); ; {
 		select {
 		case sig := <-e.signals:
 			switch sig {
 			case syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP:
-				tick.Stop()
 				return nil
 			}
-		case <-tick.C:
+		case now := <-tick.C:
+			if now.Sub(looked) >= configInterval {
+				if before := looked; r.sites.changed() {
+					r.adjust(before.UTC().Format(stampLayout))
+					p.width = r.sites.width()
+				}
+				looked = now
+			}
 			lines, err := r.next()
 			complain.about(err)
 			if err := p.print(out, lines); err != nil {
@@ -159,15 +165,56 @@ func (r *logReader) run(e *env, p *logPrinter, most int, follow bool) error {
 	}
 }
 
+// adjust reads the logs of the sites that there are now, new ones with what was
+// rotated since from their beginning, and takes note of those that are gone.
+func (r *logReader) adjust(from string) {
+	wanted, owner := r.sites.paths()
+	old := map[string]*logTail{}
+	for _, t := range r.tails {
+		old[t.path] = t
+		if t.gone.IsZero() {
+			t.gone = time.Now()
+		}
+	}
+	for _, path := range wanted {
+		t := old[path]
+		if t == nil {
+			t = &logTail{path: path, seen: from, since: r.shown[path]}
+			r.tails = append(r.tails, t)
+		}
+		t.site, t.gone = owner[path], time.Time{}
+	}
+}
+
 // last are the last lines of all files together. It reads what it can; the error
 // is about what it could not.
 func (r *logReader) last(most int) ([]logLine, error) {
-	lines, err := r.collect(func(t *logTail) ([][]byte, error) { return t.last(most, r.wanted) })
+	lines, err := r.collect(func(t *logTail) ([][]byte, error) {
+		return t.last(most, func(text []byte) bool {
+			if len(r.sites.named) == 0 {
+				return true
+			}
+			line := parseLogLine(text, t.site)
+			return r.sites.wants(&line)
+		})
+	})
 	return lines[max(0, len(lines)-most):], err
 }
 
-// next are the lines that have come since.
-func (r *logReader) next() ([]logLine, error) { return r.collect((*logTail).next) }
+// next are the lines that have come since. A log that is gone is read until
+// nothing has come for a while.
+func (r *logReader) next() ([]logLine, error) {
+	lines, err := r.collect((*logTail).next)
+	r.tails = slices.DeleteFunc(r.tails, func(t *logTail) bool {
+		over := !t.gone.IsZero() && time.Since(t.gone) > goneAfter
+		if over {
+			t.close()
+			r.shown[t.path] = t.at
+		}
+		return over
+	})
+	return lines, err
+}
 
 // collect reads from all files and brings what is wanted into the order of time.
 func (r *logReader) collect(read func(*logTail) ([][]byte, error)) ([]logLine, error) {
@@ -175,32 +222,28 @@ func (r *logReader) collect(read func(*logTail) ([][]byte, error)) ([]logLine, e
 	var errs []error
 	for _, t := range r.tails {
 		raw, err := read(t)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err != nil {
 			errs = append(errs, err)
 		}
+		if len(raw) > 0 && !t.gone.IsZero() {
+			t.gone = time.Now()
+		}
 		for _, text := range raw {
-			line := parseLogLine(text)
+			line := parseLogLine(text, t.site)
 			if line.at.IsZero() {
 				line.at = t.at // it stays where it is
 			}
+			if !t.since.IsZero() && !line.at.After(t.since) {
+				continue
+			}
 			t.at = line.at
-			if r.wants(&line) {
+			if r.sites.wants(&line) {
 				lines = append(lines, line)
 			}
 		}
 	}
 	slices.SortStableFunc(lines, func(a, b logLine) int { return a.at.Compare(b.at) })
 	return lines, errors.Join(errs...)
-}
-
-// wants reports whether a line is of a site that was asked for, or may be.
-func (r *logReader) wants(l *logLine) bool {
-	return len(r.sites) == 0 || l.Site == "" || slices.Contains(r.sites, l.Site)
-}
-
-func (r *logReader) wanted(text []byte) bool {
-	line := parseLogLine(text)
-	return r.wants(&line)
 }
 
 func (r *logReader) close() {

@@ -75,7 +75,7 @@ func TestLogsShows(t *testing.T) {
 		"2026-11-23T08:15:01.123Z shop  200 GET  /1 1.2ms 2.3KiB 192.0.2.7",
 		"2026-11-23T08:15:02.123Z shop  404 GET  /2 1.2ms 2.3KiB 192.0.2.7  no such file",
 		"2026-11-23T08:15:03.123Z shop  304 GET  /3 1.2ms 2.3KiB 192.0.2.7",
-		`192.0.2.8 - - [23/Nov/2026:09:15:04 +0100] "GET /4 HTTP/1.1" 200 5 "-" "x\x1b]0;title\a\u202e"`,
+		"2026-11-23T08:15:04Z     blog  200 GET  /4 - 5B 192.0.2.8",
 		"2026-11-23T08:15:05.000Z shop  err .php: PHP Warning",
 		"2026-11-23T08:15:06.123Z other 200 GET  /6 1.2ms 2.3KiB 192.0.2.7",
 		"2026-11-23T08:15:07.123Z shop  201 GET  /7 1.2ms 2.3KiB 192.0.2.7 alice",
@@ -87,14 +87,16 @@ func TestLogsShows(t *testing.T) {
 	for _, c := range []struct{ args, want string }{
 		{"", strings.Join(shop, "\n") + "\n"},
 		{"-n 2", strings.Join(shop[6:], "\n") + "\n"},
+		{"-n2", strings.Join(shop[6:], "\n") + "\n"},
 		{"-n 0", ""},
 		{"shop", narrow(shop[0], shop[1], shop[2], shop[4], shop[6], shop[7])},
 		{"-n 1 other", shop[5] + "\n"},
 		{"blog quiet sites.hcl", shop[3] + "\n"},
 		{"quiet ./sites.hcl", ""},
 		{"blog --raw", f.read("all.log")},
+		{"blog --json", `{"time":"2026-11-23T08:15:04Z","site":"blog","remote":"192.0.2.8","method":"GET","target":"/4","version":"1.1","status":200,"bytes":5,"referer":"","user_agent":"x\u001b]0;title\u0007` + "\u202e\"}\n"},
 		{"-n 1 -json shop", strings.SplitAfter(f.read("logs/shop/failed.log"), "\n")[2]},
-		{"-n 1 --color=always blog", "\x1b[32m" + shop[3] + "\x1b[0m\n"},
+		{"-n 1 --color=always blog", "2026-11-23T08:15:04Z     blog \x1b[32m200\x1b[0m GET  /4 - 5B 192.0.2.8\n"},
 		{"-n 1 --color=always shop", narrow(strings.NewReplacer(" 502 ", " \x1b[31m502\x1b[0m ", `\x1b[2Jscript\n`, "\x1b[31m"+`\x1b[2Jscript\n`+"\x1b[0m").Replace(shop[7]))},
 	} {
 		r := f.sited("", append([]string{"logs"}, strings.Fields(c.args)...)...)
@@ -108,6 +110,7 @@ func TestLogsShows(t *testing.T) {
 		"nobody":           `there are: shop, blog, quiet, other`,
 		"--color=pink":     `--color "pink": it is auto, always or never`,
 		"-n -1":            "0 or more",
+		"--raw --json":     "none of the others can be",
 		"shop ./none.hcl":  "none.hcl",
 		"shop nothing.hcl": "nothing.hcl",
 	} {

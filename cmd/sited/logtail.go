@@ -24,10 +24,18 @@ const (
 // logTail reads a log file that is written, rotated and truncated meanwhile.
 type logTail struct {
 	path   string
+	site   string   // whose lines there are that don't say it; "" for several sites
 	now    *logPart // nil: there is no file
 	before *logPart // the file that was there before, to which a line may still come
 	rounds int      // before that one is closed
-	at     time.Time
+
+	seen    string        // the last rotation before now
+	waiting []rotatedFile // rotated between before and now, to be read before now is
+	reading *rotatedLog   // the first of them
+
+	at    time.Time // of the last line
+	since time.Time // lines until then were shown
+	gone  time.Time // since when there was nothing, as no site logs there any more; zero: one does
 }
 
 // logPart is an open file, and how far it was read.
@@ -40,7 +48,13 @@ type logPart struct {
 
 // last are the last lines that are wanted; next goes on behind them.
 func (t *logTail) last(most int, wanted func([]byte) bool) ([][]byte, error) {
+	if files, err := rotatedFiles(t.path); err == nil { // else it is an error when the log is rotated
+		t.see(files)
+	}
 	part, err := openPart(t.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -74,20 +88,36 @@ func (t *logTail) last(most int, wanted func([]byte) bool) ([][]byte, error) {
 	}
 }
 
-// next are the whole lines that have come since.
+// next are the whole lines that have come since. An error is about what could not
+// be read; there may be lines as well.
 func (t *logTail) next() ([][]byte, error) {
-	var lines [][]byte
-	if t.before != nil {
-		late, err := t.before.read()
-		lines = append(lines, late...)
-		if t.rounds--; t.rounds <= 0 || err != nil {
-			t.before.file.Close()
-			t.before = nil
-		}
+	lines := t.nextBefore()
+	waited, err := t.readWaiting()
+	lines = append(lines, waited...)
+	if t.reading != nil || len(t.waiting) > 0 {
+		return lines, err
 	}
+	more, nowErr := t.nextNow()
+	return append(lines, more...), errors.Join(err, nowErr)
+}
+
+// nextBefore reads what came late to the file that was there before.
+func (t *logTail) nextBefore() [][]byte {
+	if t.before == nil {
+		return nil
+	}
+	late, err := t.before.read()
+	if t.rounds--; t.rounds <= 0 && !t.before.behind || err != nil {
+		t.before.file.Close()
+		t.before = nil
+	}
+	return late
+}
+
+// nextNow reads the file that is there now, and notices when it is another.
+func (t *logTail) nextNow() (lines [][]byte, err error) {
 	if t.now != nil {
-		more, err := t.now.read()
-		lines = append(lines, more...)
+		lines, err = t.now.read()
 		if err != nil || t.now.behind {
 			return lines, err
 		}
@@ -96,25 +126,62 @@ func (t *logTail) next() ([][]byte, error) {
 			return lines, err
 		}
 	}
-	part, err := openPart(t.path)
-	if err != nil {
+	part, files, err := t.open()
+	if part == nil {
 		return lines, err
 	}
 	if t.now != nil {
-		more, err := t.now.read() // what came before the other was there
-		lines = append(lines, more...)
-		if t.before != nil {
-			t.before.file.Close()
-		}
-		t.before, t.rounds = t.now, farewell
-		if err != nil {
-			part.file.Close()
-			return lines, err
-		}
+		more, readErr := t.now.read() // what came before the other was there
+		lines, err = append(lines, more...), errors.Join(err, readErr)
 	}
-	t.now = part
-	more, err := part.read()
-	return append(lines, more...), err
+	later, lostErr := t.later(t.now, files)
+	if t.before != nil {
+		t.before.file.Close()
+	}
+	t.before, t.rounds, t.now = t.now, farewell, part
+	t.waiting = later
+	t.see(files)
+	if len(later) > 0 {
+		more, waitErr := t.readWaiting()
+		lines, err = append(lines, more...), errors.Join(err, waitErr)
+	}
+	if t.reading == nil && len(t.waiting) == 0 {
+		more, readErr := part.read()
+		lines, err = append(lines, more...), errors.Join(err, readErr)
+	}
+	return lines, errors.Join(err, lostErr)
+}
+
+// see takes note of the rotations before now.
+func (t *logTail) see(files []rotatedFile) {
+	if len(files) > 0 {
+		t.seen = files[len(files)-1].stamp
+	}
+}
+
+// open opens the log, and lists the files that were rotated before it. There is
+// none when the log is not there, or is another with every look. A folder that
+// can't be listed is an error that keeps nobody from reading the log.
+func (t *logTail) open() (*logPart, []rotatedFile, error) {
+	const attempts = 5
+	for range attempts {
+		part, err := openPart(t.path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, nil, nil
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		files, listErr := rotatedFiles(t.path)
+		if listErr != nil {
+			return part, nil, &missedError{t.path, listErr.Error()}
+		}
+		if part.at(t.path) {
+			return part, files, nil
+		}
+		part.file.Close()
+	}
+	return nil, nil, nil
 }
 
 func (t *logTail) close() {
@@ -122,6 +189,9 @@ func (t *logTail) close() {
 		if part != nil {
 			part.file.Close()
 		}
+	}
+	if t.reading != nil {
+		t.reading.close()
 	}
 }
 
@@ -140,6 +210,16 @@ func openPart(path string) (*logPart, error) {
 		return nil, err
 	}
 	return &logPart{file: file}, nil
+}
+
+// at reports whether the path leads to the file.
+func (p *logPart) at(path string) bool {
+	there, err := os.Stat(path)
+	if err != nil {
+		return false
+	}
+	info, err := p.file.Stat()
+	return err == nil && os.SameFile(there, info)
 }
 
 // named reports whether the path still leads to the file, or to nothing.

@@ -111,7 +111,7 @@ func unknownCommand(name string, suggestions []string) error {
 }
 
 // doubleDashes makes -json of Go's and Terraform's users the --json of cobra's.
-// What stands alone, or behind "--", is left as it is.
+// What stands alone, or behind "--", is left as it is, and so is -n5, as tail has it.
 func doubleDashes(args []string) []string {
 	out := make([]string, len(args))
 	for i, a := range args {
@@ -120,7 +120,7 @@ func doubleDashes(args []string) []string {
 			break
 		}
 		out[i] = a
-		if len(a) > 2 && a[0] == '-' && a[1] != '-' && !strings.HasPrefix(a[2:], "=") {
+		if len(a) > 2 && a[0] == '-' && a[1] != '-' && !strings.HasPrefix(a[2:], "=") && strings.Trim(a[2:], "0123456789") != "" {
 			out[i] = "-" + a
 		}
 	}

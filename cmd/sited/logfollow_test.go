@@ -1,0 +1,268 @@
+package main_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+const rotatingSite = `
+admin {
+  @admin
+}
+site "web" {
+  @web
+  root = "root"
+  logs {
+    max_size = "4KiB"
+    keep     = KEEP
+    compress = "CODING"
+  }
+}
+`
+
+// rotating runs a site that rotates its logs often.
+func rotating(t *testing.T, keep int, coding string) (*folder, *process) {
+	t.Helper()
+	f := newFolder(t, "web")
+	f.write("root/a.txt", "a")
+	f.config(strings.NewReplacer("KEEP", fmt.Sprint(keep), "CODING", coding).Replace(rotatingSite))
+	p := f.run()
+	f.logsOpen("web")
+	return f, p
+}
+
+// askMany makes requests on one connection, with the numbers from first to last.
+func (f *folder) askMany(site string, first, last int) {
+	f.t.Helper()
+	conn, err := net.Dial("tcp", f.addr(site))
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		f.t.Fatal(err)
+	}
+	r := bufio.NewReader(conn)
+	for i := first; i <= last; i++ {
+		fmt.Fprintf(conn, "GET /a.txt?%05d& HTTP/1.1\r\nHost: h\r\n\r\n", i)
+		res, err := http.ReadResponse(r, nil)
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		if _, err := io.Copy(io.Discard, res.Body); err != nil || res.StatusCode != 200 {
+			f.t.Fatal(res.Status, err)
+		}
+	}
+}
+
+// wantOnce waits for the last of many requests, and counts all.
+func wantOnce(t *testing.T, out *buffer, last int) {
+	t.Helper()
+	eventually(t, "the last request is shown", func() bool { return strings.Contains(out.String(), fmt.Sprintf("/a.txt?%05d&", last)) })
+	text, wrong := out.String(), 0
+	for i := 1; i <= last; i++ {
+		if n := strings.Count(text, fmt.Sprintf("/a.txt?%05d&", i)); n != 1 {
+			if wrong++; wrong <= 5 {
+				t.Errorf("request %d is shown %d times", i, n)
+			}
+		}
+	}
+	if strings.Contains(text, "missing") {
+		t.Errorf("it says that lines may be missing:\n%s", text[strings.Index(text, "sited:"):])
+	}
+}
+
+// A log that is rotated many times between two looks is shown as a whole.
+func TestLogsFollowsManyRotations(t *testing.T) {
+	t.Parallel()
+	for _, coding := range []string{"gzip", "zstd", "none"} {
+		t.Run(coding, func(t *testing.T) {
+			t.Parallel()
+			f, _ := rotating(t, 0, coding)
+			f.askMany("web", 1, 10)
+			cmd, out := f.follow("-n", "100")
+			wantOnce(t, out, 10)
+			f.askMany("web", 11, 1500)
+			rotations := func() int {
+				names, err := filepath.Glob(f.path("logs/web/passed-*"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				return len(names)
+			}
+			before := rotations()
+			if err := cmd.Process.Signal(syscall.SIGSTOP); err != nil { // it does not look at all
+				t.Fatal(err)
+			}
+			f.askMany("web", 1501, 3000)
+			eventually(t, "several rotations", func() bool { return rotations() >= before+3 })
+			if err := cmd.Process.Signal(syscall.SIGCONT); err != nil {
+				t.Fatal(err)
+			}
+			wantOnce(t, out, 3000)
+		})
+	}
+}
+
+// Lines that were rotated and deleted between two looks can't be shown, which is
+// said.
+func TestLogsTellsOfMissingLines(t *testing.T) {
+	t.Parallel()
+	f, _ := rotating(t, 1, "gzip")
+	f.askMany("web", 1, 10)
+	cmd, out := f.follow("-n", "100")
+	wantOnce(t, out, 10)
+	if err := cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	first := ""
+	for i := 11; ; i += 300 { // until the first rotated file is deleted
+		f.askMany("web", i, i+299)
+		names, err := filepath.Glob(f.path("logs/web/passed-*.log*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if first == "" && len(names) > 0 {
+			first = strings.TrimSuffix(strings.TrimSuffix(names[0], ".tmp"), ".gz")
+		}
+		if left, err := filepath.Glob(first + "*"); first != "" && (err != nil || len(left) == 0) {
+			break
+		}
+		if i > 100_000 {
+			t.Fatalf("%s is kept", first)
+		}
+	}
+	if err := cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it is said", func() bool {
+		return strings.Contains(out.String(), "lines of "+f.path("logs/web/passed.log")+" may be missing: ")
+	})
+}
+
+// Sites that come into the file are followed from their beginning, and those that
+// have left it until their last line.
+func TestLogsFollowsTheConfiguration(t *testing.T) {
+	t.Parallel()
+	f := newShown(t)
+	first := func(name, port string) string {
+		return fmt.Sprintf("site %q {\n  ip = \"127.0.0.1\"\n  port = %s\n  root = \"root\"\n}\n", name, port)
+	}
+	f.write("sites.hcl", first("shop", "8081"))
+	_, all := f.follow("-n", "0")
+	_, named := f.follow("-n", "0", "shop")
+	shows := func(what, text string, outs ...*buffer) {
+		t.Helper()
+		for _, out := range outs {
+			eventually(t, what, func() bool { return strings.Contains(out.String(), text) })
+		}
+	}
+	tick := func(target string) { // it is shown wherever shop is
+		t.Helper()
+		f.appendTo("logs/shop/passed.log", jsonLine(9, "shop", target, 200, ""))
+		shows(target, target+" ", all, named)
+	}
+	for i := 0; !strings.Contains(all.String(), "/begun") || !strings.Contains(named.String(), "/begun"); i++ { // -n 0 begins behind what is there
+		f.appendTo("logs/shop/passed.log", jsonLine(9, "shop", "/begun", 200, ""))
+		time.Sleep(20 * time.Millisecond)
+		if i > 500 {
+			t.Fatal("nothing is followed")
+		}
+	}
+	f.write("logs/late/passed.log", jsonLine(1, "late", "/late1", 200, ""))
+	f.write("sites.hcl", first("shop", "8081")+first("late", "8085"))
+	shows("a new site", "/late1 ", all)
+	f.appendTo("logs/late/passed.log", jsonLine(2, "late", "/late2", 200, ""))
+	shows("what it logs then", "/late2 ", all)
+
+	f.write("sites.hcl", first("shop", "8081")+first("late", `"x"`))
+	shows("an error", "Invalid number", all, named)
+	f.appendTo("logs/late/passed.log", jsonLine(3, "late", "/late3", 200, ""))
+	shows("a site with an error", "/late3 ", all)
+
+	f.write("sites.hcl", first("shop", "8081")+first("third", "8086"))
+	f.write("logs/third/failed.log", jsonLine(4, "third", "/third", 404, ""))
+	shows("another new site", "/third ", all)
+	f.appendTo("logs/late/passed.log", jsonLine(5, "late", "/late4", 200, ""))
+	shows("the last line of one that is gone", "/late4 ", all)
+	tick("/end")
+	if text := named.String(); strings.Contains(text, "/late") || strings.Contains(text, "/third") {
+		t.Errorf("a site that was not asked for:\n%s", text)
+	}
+	for _, target := range []string{"/late1 ", "/late2 ", "/late3 ", "/late4 ", "/third "} {
+		if n := strings.Count(all.String(), target); n != 1 {
+			t.Errorf("%s is shown %d times:\n%s", target, n, all.String())
+		}
+	}
+}
+
+// Every line in the format combined that a real site writes is shown as one in the
+// format json is.
+func TestLogsShowsCombined(t *testing.T) {
+	t.Parallel()
+	f := newFolder(t, "web")
+	f.write("root/a.txt", "a")
+	f.write("root/oh.sh", "echo 'a \"quoted\" [error]' >&2; printf 'Status: 500\\n\\n'")
+	f.config("admin {\n  @admin\n}\nsite \"web\" {\n  @web\n  root = \"root\"\n  request_id = true\n  script \".sh\" { command = [\"/bin/sh\"] }\n  logs { format = \"combined\" }\n}\n")
+	p := f.run()
+	asked := 2
+	for _, fields := range oddFields {
+		ask(t, f.addr("web"), request("GET", "/a.txt?q", fields...))
+		asked++
+	}
+	ask(t, f.addr("web"), request("GET", "/a.txt?\"x\""))
+	asked++
+	ask(t, f.addr("web"), request("GET", "/oh.sh"))
+	ask(t, f.addr("web"), "\x16\x03\x01 rubbish\r\n\r\n")
+	p.stop()
+	// What is no line of either format is an object too, and not lost.
+	f.appendTo("logs/web/passed.log", "garbage\n")
+
+	r := f.sited("", "logs", "-n", "100", "--json")
+	var requests, stderrs, others int
+	for line := range strings.Lines(r.stdout) {
+		var l struct {
+			Time, ID, Site, Target, Script, Stderr, Line string
+			Agent                                        string `json:"user_agent"`
+			Status                                       int
+		}
+		if err := json.Unmarshal([]byte(line), &l); err != nil {
+			t.Errorf("%v: %s", err, line)
+		}
+		if _, err := time.Parse(time.RFC3339, l.Time); l.Site != "web" || l.Line == "" && (err != nil || len(l.ID) != 16) {
+			t.Errorf("time, id or site: %s", line)
+		}
+		switch {
+		case l.Line == "garbage":
+			others++
+		case l.Stderr != "":
+			stderrs++
+			if l.Stderr != `a "quoted" [error]` || l.Script != ".sh" {
+				t.Errorf("standard error: %s", line)
+			}
+		case l.Status >= 200:
+			requests++
+		}
+	}
+	if r.status != 0 || requests != asked || stderrs != 1 || others != 1 || !strings.Contains(r.stdout, `"user_agent":"a \"quoted\" one\\"`) || !strings.Contains(r.stdout, `"target":"/a.txt?\"x\""`) {
+		t.Errorf("%d requests of %d, %d of scripts, %d others:\n%s%s", requests, asked, stderrs, others, r.stdout, r.stderr)
+	}
+	r = f.sited("", "logs", "-n", "100", "--color=always")
+	for _, want := range []string{" web \x1b[32m200\x1b[0m GET  /a.txt?q - 1B ", " web \x1b[31m500\x1b[0m GET  /oh.sh - 0B ", " web \x1b[35merr\x1b[0m .sh: a \"quoted\" [error]\n", " web \x1b[33m400\x1b[0m "} {
+		if !strings.Contains(r.stdout, want) {
+			t.Errorf("%q is not in\n%s", want, r.stdout)
+		}
+	}
+	if raw := f.sited("", "logs", "-n", "100", "--raw"); strings.Count(raw.stdout, "\n") != strings.Count(r.stdout, "\n") || !strings.Contains(raw.stdout, f.read("logs/web/failed.log")) {
+		t.Errorf("--raw: %s", raw.stdout)
+	}
+}
