@@ -155,7 +155,7 @@ func (m *manySites) change(l layout, running *server, binary string, do func(lay
 	return took, cpu, nil
 }
 
-// until asks a site every millisecond until it is as wanted.
+// until asks a site every two milliseconds until it is as wanted.
 func until(begun time.Time, s oneSite, wanted func(oneSite) (bool, error)) (time.Duration, error) {
 	for time.Since(begun) < sitesTimeout {
 		ok, err := wanted(s)
@@ -165,7 +165,7 @@ func until(begun time.Time, s oneSite, wanted func(oneSite) (bool, error)) (time
 		if ok {
 			return time.Since(begun), nil
 		}
-		time.Sleep(time.Millisecond)
+		time.Sleep(2 * time.Millisecond)
 	}
 	return 0, fmt.Errorf("%s at %s is not as it should be after %s", s.name, s.addr(), sitesTimeout)
 }

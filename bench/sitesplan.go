@@ -33,7 +33,7 @@ func newManySites(dir string, n int) (*manySites, error) {
 	m := &manySites{dir: dir, admin: ports[n+1]}
 	for i := range n + 1 {
 		s := oneSite{name: fmt.Sprintf("site%05d", i), port: ports[i]}
-		for _, folder := range []string{m.root(s), m.logs("sited", s), m.logs("nginx", s)} {
+		for _, folder := range []string{m.root(s), m.logs(s)} {
 			if err := os.MkdirAll(folder, 0o755); err != nil {
 				return nil, err
 			}
@@ -77,9 +77,10 @@ func freePorts(n int) ([]int, error) {
 func (m *manySites) base() []oneSite       { return m.sites[:len(m.sites)-1] }
 func (m *manySites) extra() oneSite        { return m.sites[len(m.sites)-1] }
 func (m *manySites) root(s oneSite) string { return filepath.Join(m.dir, "roots", s.name) }
-func (m *manySites) logs(by string, s oneSite) string {
-	return filepath.Join(m.dir, "logs", by, s.name)
-}
+
+// logs is the folder of a site's logs with nginx. sited has the same two, in a
+// folder that it makes, without being told.
+func (m *manySites) logs(s oneSite) string { return filepath.Join(m.dir, "nginx-logs", s.name) }
 
 // layout is one way to host the sites: a server, and how its configuration is
 // put into files.
@@ -200,7 +201,6 @@ http {
 func second(_, b string) string { return b }
 
 func (m *manySites) block(server string, s oneSite) string {
-	logs := m.logs(server, s)
 	if server == "nginx" {
 		return fmt.Sprintf(`server {
   listen %s;
@@ -208,16 +208,12 @@ func (m *manySites) block(server string, s oneSite) string {
   access_log %[3]s/passed.log combined if=$passed;
   access_log %[3]s/failed.log combined if=$failed;
 }
-`, s.addr(), m.root(s), logs)
+`, s.addr(), m.root(s), m.logs(s))
 	}
 	return fmt.Sprintf(`site %q {
   ip   = "127.0.0.1"
   port = %d
   root = %q
-  logs {
-    passed = "%[4]s/passed.log"
-    failed = "%[4]s/failed.log"
-  }
 }
-`, s.name, s.port, m.root(s), logs)
+`, s.name, s.port, m.root(s))
 }
