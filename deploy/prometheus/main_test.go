@@ -1,12 +1,9 @@
 package prometheus_test
 
 import (
-	"fmt"
 	"os"
 	"os/exec"
 	"testing"
-
-	"go.uber.org/goleak"
 
 	"sited/rig"
 )
@@ -14,26 +11,7 @@ import (
 // binary is sited as the tests run it.
 var binary string
 
-func TestMain(m *testing.M) { os.Exit(testMain(m)) }
-
-func testMain(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "sited-prometheus-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	if binary, err = rig.Build(dir); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	status := m.Run()
-	if err := goleak.Find(); err != nil && status == 0 {
-		fmt.Fprintln(os.Stderr, "goroutines of the tests are left:", err)
-		return 1
-	}
-	return status
-}
+func TestMain(m *testing.M) { os.Exit(rig.Main(m, &binary)) }
 
 // need returns the path of a program, without which the test is skipped, or fails
 // where CI=true.
