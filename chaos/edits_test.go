@@ -4,9 +4,7 @@ import (
 	"flag"
 	"fmt"
 	mathrand "math/rand/v2"
-	"net"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -209,7 +207,11 @@ func newEdits(t *testing.T) *edits {
 		e.names = append(e.names, fmt.Sprintf("site%02d", n))
 		e.fillRoots(e.names[n])
 	}
-	e.choosePorts(*sitesWanted + 6)
+	e.ports = rig.Ports(t, *sitesWanted+6)
+	for _, port := range e.ports {
+		e.lines[port] = &timeline{}
+		e.lines[port].begin(served{})
+	}
 	e.add(e.names[0])
 	e.write("rename")
 	e.inForce = e.effect()
@@ -219,30 +221,6 @@ func newEdits(t *testing.T) *edits {
 	clear(e.touched)
 	clear(e.busy)
 	return e
-}
-
-// choosePorts finds ports that are free at all addresses and that no client gets:
-// the kernel gives those above 32767.
-func (e *edits) choosePorts(n int) {
-	e.T.Helper()
-	var held []net.Listener
-	for tries := 0; len(held) < n; tries++ {
-		if tries > 50*n {
-			e.T.Fatal("no free ports")
-		}
-		port := 10_000 + mathrand.IntN(22_000)
-		ln, err := net.Listen("tcp4", net.JoinHostPort("0.0.0.0", strconv.Itoa(port)))
-		if err != nil {
-			continue
-		}
-		held = append(held, ln)
-		e.ports = append(e.ports, port)
-		e.lines[port] = &timeline{}
-		e.lines[port].begin(served{})
-	}
-	for _, ln := range held {
-		ln.Close()
-	}
 }
 
 // text is the file. Were half of it read, it would be refused: what its first

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -303,11 +302,11 @@ func TestImage(t *testing.T) {
 		t.Errorf("%v: %s", err, out)
 	}
 	dir := t.TempDir()
-	ports := freePorts(t, 2)
-	site, admin := "127.0.0.1:"+ports[0], "127.0.0.1:"+ports[1]
+	ports := rig.Ports(t, 2)
+	site, admin := fmt.Sprintf("127.0.0.1:%d", ports[0]), fmt.Sprintf("127.0.0.1:%d", ports[1])
 	text := textOf(t, imageConfig)
 	for old, now := range map[string]string{
-		`"0.0.0.0"`: `"127.0.0.1"`, "= 8080": "= " + ports[0], "= 9180": "= " + ports[1],
+		`"0.0.0.0"`: `"127.0.0.1"`, "= 8080": fmt.Sprint("= ", ports[0]), "= 9180": fmt.Sprint("= ", ports[1]),
 		"/srv/www": dir + "/www", "/var/log/sited": dir + "/log",
 	} {
 		if !strings.Contains(text, old) {
@@ -403,20 +402,6 @@ func (p *running) stop(t *testing.T) {
 	case <-time.After(20 * time.Second):
 		t.Error("STOPSIGNAL did not end it")
 	}
-}
-
-// freePorts are n ports of 127.0.0.1 that differ.
-func freePorts(t *testing.T, n int) (ports []string) {
-	t.Helper()
-	for range n {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer ln.Close()
-		ports = append(ports, strconv.Itoa(ln.Addr().(*net.TCPAddr).Port))
-	}
-	return ports
 }
 
 func writeFile(t *testing.T, name, content string) {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"sited/instance"
+	"sited/rig"
 	"sited/supervisor/config"
 )
 
@@ -237,12 +238,12 @@ func TestPod(t *testing.T) {
 	writeFile(t, dir+"/www/docs/index.html", "docs")
 	ports := map[string]string{}
 	var pairs []string
-	free := freePorts(t, len(cfg.Sites)+1)
+	free := rig.Ports(t, len(cfg.Sites)+1)
 	for i, spec := range cfg.Sites {
-		ports[spec.Name] = free[i]
+		ports[spec.Name] = strconv.Itoa(free[i])
 		pairs = append(pairs, "= "+strconv.Itoa(int(spec.Addr.Port())), "= "+ports[spec.Name])
 	}
-	pairs = append(pairs, "= 9180", "= "+free[len(cfg.Sites)], `"0.0.0.0"`, `"127.0.0.1"`, "/srv/www", dir+"/www")
+	pairs = append(pairs, "= 9180", "= "+strconv.Itoa(free[len(cfg.Sites)]), `"0.0.0.0"`, `"127.0.0.1"`, "/srv/www", dir+"/www")
 	here := strings.NewReplacer(pairs...)
 	data := map[string]string{}
 	for name, text := range all["ConfigMap"].Data {

@@ -20,10 +20,12 @@ import (
 	"time"
 
 	dto "github.com/prometheus/client_model/go"
+
+	real "sited/rig"
 )
 
 // rig is a supervisor that runs on a configuration in a folder of its own, and
-// on a loopback address of its own, so that ports are free.
+// on a loopback address of its own.
 type rig struct {
 	*Supervisor
 	t     *testing.T
@@ -121,13 +123,10 @@ func run(t *testing.T, blocks func(r *rig) []string, edit ...func(*Options)) *ri
 	return r
 }
 
-// port is one that is free on the rig's address.
+// port is one that is free, and that nothing else gets while the test runs.
 func (r *rig) port() int {
 	r.t.Helper()
-	ln, err := net.Listen("tcp4", r.ip+":0")
-	must(r.t, err)
-	defer ln.Close()
-	return ln.Addr().(*net.TCPAddr).Port
+	return real.Ports(r.t, 1)[0]
 }
 
 func (r *rig) addr(port int) string { return fmt.Sprintf("%s:%d", r.ip, port) }

@@ -128,11 +128,12 @@ func (s *server) configuration(cache string) []byte {
 	return b.Bytes()
 }
 
-// freeAddrs are addresses on loopback that were free a moment ago.
+// freeAddrs are addresses that were free a moment ago: on a loopback address from
+// which no client connects.
 func freeAddrs(n int) ([]string, error) {
 	var addrs []string
 	for range n {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		ln, err := net.Listen("tcp", "127.0.0.2:0")
 		if err != nil {
 			return nil, err
 		}
