@@ -10,20 +10,18 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 )
 
 // packages are what the binary is made of.
 var packages = []string{"cmd/sited", "supervisor", "supervisor/config", "supervisor/page", "instance", "protocol", "cgi", "metrics"}
 
 // Build builds sited into a folder and returns the path of the binary: with the
-// race detector where there is a C compiler. It is to be called once, by TestMain,
-// with a test's working directory somewhere inside the module.
-func Build(dir string) (binary string, err error) {
+// race detector where there is a C compiler, and with more flags for go build. The
+// working directory is to be somewhere inside the module, as that of a test is.
+func Build(dir string, flags ...string) (binary string, err error) {
 	root, err := Root()
 	if err != nil {
-		return "", err
-	}
-	if err := ReadSources(root); err != nil {
 		return "", err
 	}
 	binary = filepath.Join(dir, "sited")
@@ -31,7 +29,7 @@ func Build(dir string) (binary string, err error) {
 	if _, err := exec.LookPath("gcc"); err == nil {
 		args = append(args, "-race")
 	}
-	cmd := exec.Command("go", append(args, "./cmd/sited")...)
+	cmd := exec.Command("go", append(append(args, flags...), "./cmd/sited")...)
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)
@@ -59,9 +57,15 @@ func Root() (string, error) {
 }
 
 // ReadSources reads the files that the binary is made of: what a test has read its
-// cached result depends on. To import the packages would not do, as the linker
-// leaves out what the tests themselves don't call. root is the module's folder.
+// cached result depends on, but not what TestMain reads before it runs the tests. To
+// import the packages would not do, as the linker leaves out what the tests
+// themselves don't call. root is the module's folder.
 func ReadSources(root string) error {
+	for _, name := range []string{"go.mod", "go.sum"} {
+		if _, err := os.ReadFile(filepath.Join(root, name)); err != nil {
+			return err
+		}
+	}
 	for _, p := range packages {
 		entries, err := os.ReadDir(filepath.Join(root, p))
 		if err != nil {
@@ -78,3 +82,12 @@ func ReadSources(root string) error {
 	}
 	return nil
 }
+
+// readSources is ReadSources, done once.
+var readSources = sync.OnceValue(func() error {
+	root, err := Root()
+	if err != nil {
+		return err
+	}
+	return ReadSources(root)
+})

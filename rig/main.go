@@ -3,6 +3,7 @@ package rig
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -27,4 +28,18 @@ func Main(m *testing.M, binary *string) int {
 		return 1
 	}
 	return status
+}
+
+// Need returns the path of a program, without which the test is skipped, or fails
+// where CI=true.
+func Need(t testing.TB, program string) string {
+	t.Helper()
+	path, err := exec.LookPath(program)
+	if err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatalf("%v: run it by `make test`, which installs what the tests need", err)
+		}
+		t.Skipf("%v: `make test` installs what the tests need", err)
+	}
+	return path
 }

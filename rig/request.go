@@ -13,14 +13,23 @@ func Request(method, url string, body io.Reader, length int64) (status int, cont
 		return 0, "", err
 	}
 	req.ContentLength = length
-	client := http.Client{Timeout: 2 * Patience, Transport: &http.Transport{DisableKeepAlives: true}}
-	res, err := client.Do(req)
-	if err != nil {
+	res, content, err := Do(req)
+	if res == nil {
 		return 0, "", err
+	}
+	return res.StatusCode, content, err
+}
+
+// Do is Request for what its arguments can't say. The response's body is read and
+// closed; there may be one, with a part of the content, beside an error.
+func Do(req *http.Request) (res *http.Response, content string, err error) {
+	client := http.Client{Timeout: 2 * Patience, Transport: &http.Transport{DisableKeepAlives: true}}
+	if res, err = client.Do(req); err != nil {
+		return nil, "", err
 	}
 	defer res.Body.Close()
 	b, err := io.ReadAll(res.Body)
-	return res.StatusCode, string(b), err
+	return res, string(b), err
 }
 
 // Get is Request with GET.

@@ -4,13 +4,13 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -38,7 +38,7 @@ func Must(t testing.TB, err error) {
 }
 
 // Rig is a temporary folder with a sites.hcl, what it serves, and free addresses
-// for its sites and "admin". They are in a network of the rig's own in
+// for its sites and "admin". They are at an IP address of the rig's own in
 // 127.0.0.0/8, so that they stay free whatever others do while nothing listens.
 type Rig struct {
 	T     testing.TB
@@ -47,22 +47,16 @@ type Rig struct {
 	Addrs map[string]string // site (or "admin") -> ip:port
 
 	Binary string              // the sited it runs
+	Env    []string            // its environment variables beside those of Environment
 	User   *syscall.Credential // whom it runs as; nil for whoever runs the tests
 }
-
-// last numbers the rigs of this process, whose networks must differ.
-var last atomic.Uint32
 
 // New makes a rig that runs binary, which Build has made, with an address for each
 // of the sites. Any other names that an address is wanted for may be among them.
 func New(t testing.TB, binary string, sites ...string) *Rig {
 	t.Helper()
-	n := last.Add(1)
-	if n > 255 {
-		t.Fatal("more rigs than addresses")
-	}
-	r := &Rig{T: t, Dir: t.TempDir(), Binary: binary, Addrs: map[string]string{}}
-	r.IP = fmt.Sprintf("127.%d.%d.%d", 128+os.Getpid()>>8&63, os.Getpid()&255, n)
+	Must(t, readSources())
+	r := &Rig{T: t, Dir: t.TempDir(), IP: ownIP(t), Binary: binary, Addrs: map[string]string{}}
 	var held []net.Listener
 	for _, name := range append(slices.Clip(sites), "admin") {
 		ln, err := net.Listen("tcp", r.IP+":0")
@@ -76,20 +70,51 @@ func New(t testing.TB, binary string, sites ...string) *Rig {
 	return r
 }
 
-// URL is that of a path on a site, or on "admin".
-func (r *Rig) URL(site, path string) string {
+// ownIP is an address that no other test gets, in whichever process it runs, until
+// this one is over.
+func ownIP(t testing.TB) string {
+	t.Helper()
+	for {
+		ip := fmt.Sprintf("127.%d.%d.%d", 128+rand.IntN(64), rand.IntN(256), 1+rand.IntN(254))
+		// A socket with an abstract name is a lock that ends with its process.
+		lock, err := net.Listen("unix", "@sited-test-ip-"+ip)
+		if errors.Is(err, syscall.EADDRINUSE) {
+			continue
+		}
+		Must(t, err)
+		t.Cleanup(func() { lock.Close() })
+		return ip
+	}
+}
+
+// Addr is the ip:port of a site, or of "admin".
+func (r *Rig) Addr(site string) string {
 	r.T.Helper()
 	if r.Addrs[site] == "" {
 		r.T.Fatalf("no address for %q", site)
 	}
-	return "http://" + r.Addrs[site] + path
+	return r.Addrs[site]
+}
+
+// Port is that of Addr.
+func (r *Rig) Port(site string) string {
+	r.T.Helper()
+	_, port, err := net.SplitHostPort(r.Addr(site))
+	Must(r.T, err)
+	return port
+}
+
+// URL is that of a path on a site, or on "admin".
+func (r *Rig) URL(site, path string) string {
+	r.T.Helper()
+	return "http://" + r.Addr(site) + path
 }
 
 // Path is that of a file in the rig's folder.
 func (r *Rig) Path(name string) string { return filepath.Join(r.Dir, name) }
 
 // Fill puts addresses into a configuration: @name becomes the ip and port
-// arguments of that site.
+// arguments of that site, @@name its ip:port.
 func (r *Rig) Fill(text string) string {
 	var names, pairs []string
 	for name := range r.Addrs {
@@ -97,8 +122,7 @@ func (r *Rig) Fill(text string) string {
 	}
 	slices.SortFunc(names, func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) })
 	for _, name := range names {
-		_, port, _ := net.SplitHostPort(r.Addrs[name])
-		pairs = append(pairs, "@"+name, fmt.Sprintf("ip = %q\n  port = %s", r.IP, port))
+		pairs = append(pairs, "@@"+name, r.Addrs[name], "@"+name, fmt.Sprintf("ip = %q\n  port = %s", r.IP, r.Port(name)))
 	}
 	return strings.NewReplacer(pairs...).Replace(text)
 }
@@ -121,11 +145,20 @@ func (r *Rig) ReplaceConfig(text string) string {
 	return text
 }
 
-// Write writes a file, and makes its folder.
+// Write writes a file, and makes its folder. A name that ends in .cgi gets the x
+// bit.
 func (r *Rig) Write(name, content string) {
 	r.T.Helper()
 	Must(r.T, os.MkdirAll(filepath.Dir(r.Path(name)), 0o755))
-	Must(r.T, os.WriteFile(r.Path(name), []byte(content), 0o644))
+	mode := os.FileMode(0o644)
+	if strings.HasSuffix(name, ".cgi") {
+		mode = 0o755
+	}
+	// No process may be forked while an executable is open for writing: it could
+	// not be executed until that process has made its exec (ETXTBSY).
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	Must(r.T, os.WriteFile(r.Path(name), []byte(content), mode))
 }
 
 // Read is what a file holds.
@@ -136,10 +169,16 @@ func (r *Rig) Read(name string) string {
 	return string(b)
 }
 
+// Environment is that of the tests without what would change how programs behave.
+// The race detector is told not to wait a second before each exit.
+func Environment() []string {
+	return []string{"PATH=" + os.Getenv("PATH"), "HOME=/nonexistent", "LC_ALL=C", "GORACE=atexit_sleep_ms=0"}
+}
+
 // Command is sited with these arguments, not started.
 func (r *Rig) Command(args ...string) *exec.Cmd {
 	cmd := exec.Command(r.Binary, args...)
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=/nonexistent", "LC_ALL=C", "GORACE=atexit_sleep_ms=0"}
+	cmd.Env = append(Environment(), r.Env...)
 	if r.User != nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: r.User}
 	}

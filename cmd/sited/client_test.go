@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"sited/rig"
 )
 
 // wire is a plain socket with a strict reader (RFC 9112): it takes nothing that
@@ -40,11 +42,11 @@ func (a *answer) get(name string) string {
 func (a *answer) closes() bool { return strings.EqualFold(a.get("Connection"), "close") }
 
 func connect(addr string) (*wire, error) {
-	c, err := net.DialTimeout("tcp", addr, patience)
+	c, err := net.DialTimeout("tcp", addr, rig.Patience)
 	if err != nil {
 		return nil, err
 	}
-	c.SetDeadline(time.Now().Add(2 * patience))
+	c.SetDeadline(time.Now().Add(2 * rig.Patience))
 	return &wire{c.(*net.TCPConn), bufio.NewReader(c)}, nil
 }
 
@@ -52,9 +54,7 @@ func connect(addr string) (*wire, error) {
 func dial(t *testing.T, addr string) *wire {
 	t.Helper()
 	w, err := connect(addr)
-	if err != nil {
-		t.Fatal(err)
-	}
+	rig.Must(t, err)
 	t.Cleanup(func() { w.Close() })
 	return w
 }
@@ -62,18 +62,15 @@ func dial(t *testing.T, addr string) *wire {
 // send sends bytes as they are.
 func (w *wire) send(t *testing.T, raw string) {
 	t.Helper()
-	if _, err := io.WriteString(w, raw); err != nil {
-		t.Fatal(err)
-	}
+	_, err := io.WriteString(w, raw)
+	rig.Must(t, err)
 }
 
 // answer reads the final answer to a request with that method.
 func (w *wire) answer(t *testing.T, method string) *answer {
 	t.Helper()
 	a, err := w.readFinal(method)
-	if err != nil {
-		t.Fatal(err)
-	}
+	rig.Must(t, err)
 	return a
 }
 

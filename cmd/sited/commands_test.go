@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"golang.org/x/crypto/bcrypt"
+
+	"sited/rig"
 )
 
 func TestHelp(t *testing.T) {
@@ -59,7 +61,7 @@ func TestVersion(t *testing.T) {
 }
 
 // decode takes the JSON that a command has printed.
-func decode(t *testing.T, r result, status int, into any) {
+func decode(t testing.TB, r result, status int, into any) {
 	t.Helper()
 	if r.status != status {
 		t.Errorf("exit status %d, want %d: %s", r.status, status, r.stderr)
@@ -72,13 +74,13 @@ func decode(t *testing.T, r result, status int, into any) {
 func TestValidateAndRunRefuse(t *testing.T) {
 	t.Parallel()
 	f := newSites(t)
-	if r := f.sited("", "validate"); r.status != 0 || r.stdout != f.path("sites.hcl")+": valid, 3 sites, 0 warnings\n" || r.stderr != "" {
+	if r := f.sited("", "validate"); r.status != 0 || r.stdout != f.Path("sites.hcl")+": valid, 3 sites, 0 warnings\n" || r.stderr != "" {
 		t.Errorf("%+v", r)
 	}
 	if r := f.sited("", "validate", "nothing.hcl"); r.status != 1 || !strings.Contains(r.stderr, "nothing.hcl") {
 		t.Errorf("%+v", r)
 	}
-	f.config(strings.Replace(threeSites, "root = \"static\"", "rot = \"static\"", 1))
+	f.Config(strings.Replace(threeSites, "root = \"static\"", "rot = \"static\"", 1))
 	if r := f.sited("", "validate"); r.status != 1 || !strings.Contains(r.stderr, `Did you mean "root"?`) || !strings.HasSuffix(r.stdout, ": not valid: 1 error, 0 warnings\n") {
 		t.Errorf("%+v", r)
 	}
@@ -91,14 +93,14 @@ func TestValidateAndRunRefuse(t *testing.T) {
 			Line, Column                          int
 		}
 	}
-	decode(t, f.sited("", "validate", "-json", f.path("sites.hcl")), 1, &v)
+	decode(t, f.sited("", "validate", "-json", f.Path("sites.hcl")), 1, &v)
 	if v.FormatVersion != 1 || v.Valid || len(v.Sites) != 2 || len(v.Refused) != 1 || v.Refused[0] != "static" || len(v.Diagnostics) != 1 {
 		t.Errorf("%+v", v)
 	}
-	if d := v.Diagnostics[len(v.Diagnostics)-1]; d.Severity != "error" || d.Site != "static" || d.File != f.path("sites.hcl") || d.Line == 0 || d.Column == 0 {
+	if d := v.Diagnostics[len(v.Diagnostics)-1]; d.Severity != "error" || d.Site != "static" || d.File != f.Path("sites.hcl") || d.Line == 0 || d.Column == 0 {
 		t.Errorf("%+v", d)
 	}
-	f.config("site {{{")
+	f.Config("site {{{")
 	if r := f.sited("", "run"); r.status != 1 || r.stdout != "" || !strings.Contains(r.stderr, "nothing was started") || !strings.Contains(r.stderr, "sites.hcl line 1") {
 		t.Errorf("run of a file that can't be parsed: %+v", r)
 	}
@@ -108,27 +110,27 @@ func TestFmt(t *testing.T) {
 	t.Parallel()
 	f := newFolder(t)
 	const ugly, pretty = "locals   {\na=1\n   bcd   = 2\n}\n", "locals {\n  a   = 1\n  bcd = 2\n}\n"
-	f.write("sites.hcl", ugly)
-	f.write("folder/one.hcl", ugly)
-	f.write("folder/two.hcl", pretty)
-	f.write("folder/other.txt", ugly)
-	if r := f.sited("", "fmt", "-check"); r.status != 3 || r.stdout != "sites.hcl\n" || f.read("sites.hcl") != ugly {
+	f.Write("sites.hcl", ugly)
+	f.Write("folder/one.hcl", ugly)
+	f.Write("folder/two.hcl", pretty)
+	f.Write("folder/other.txt", ugly)
+	if r := f.sited("", "fmt", "-check"); r.status != 3 || r.stdout != "sites.hcl\n" || f.Read("sites.hcl") != ugly {
 		t.Errorf("-check: %+v", r)
 	}
-	if r := f.sited("", "fmt"); r.status != 0 || r.stdout != "sites.hcl\n" || f.read("sites.hcl") != pretty {
+	if r := f.sited("", "fmt"); r.status != 0 || r.stdout != "sites.hcl\n" || f.Read("sites.hcl") != pretty {
 		t.Errorf("%+v", r)
 	}
 	if r := f.sited("", "fmt", "--check"); r.status != 0 || r.stdout != "" {
 		t.Errorf("-check of what is formatted: %+v", r)
 	}
-	if r := f.sited("", "fmt", "folder"); r.status != 0 || r.stdout != "folder/one.hcl\n" || f.read("folder/one.hcl") != pretty || f.read("folder/other.txt") != ugly {
+	if r := f.sited("", "fmt", "folder"); r.status != 0 || r.stdout != "folder/one.hcl\n" || f.Read("folder/one.hcl") != pretty || f.Read("folder/other.txt") != ugly {
 		t.Errorf("a folder: %+v", r)
 	}
 	if r := f.sited(ugly, "fmt", "-"); r.status != 0 || r.stdout != pretty {
 		t.Errorf("standard input: %+v", r)
 	}
-	f.write("broken.hcl", "site {{{")
-	if r := f.sited("", "fmt", "broken.hcl"); r.status != 1 || !strings.Contains(r.stderr, "broken.hcl line 1") || f.read("broken.hcl") != "site {{{" {
+	f.Write("broken.hcl", "site {{{")
+	if r := f.sited("", "fmt", "broken.hcl"); r.status != 1 || !strings.Contains(r.stderr, "broken.hcl line 1") || f.Read("broken.hcl") != "site {{{" {
 		t.Errorf("broken: %+v", r)
 	}
 	if r := f.sited("", "fmt", "nothing.hcl"); r.status != 1 || !strings.Contains(r.stderr, "nothing.hcl") {
@@ -148,7 +150,7 @@ func TestPlanReloadStatus(t *testing.T) {
 	if r := f.sited("", "plan"); r.status != 0 || r.stdout != "No changes: 3 unchanged.\n" {
 		t.Errorf("plan: %+v", r)
 	}
-	if r := f.sited("", "status"); r.status != 0 || !strings.Contains(r.stdout, "serving") || !strings.Contains(r.stdout, f.path("sites.hcl")) {
+	if r := f.sited("", "status"); r.status != 0 || !strings.Contains(r.stdout, "serving") || !strings.Contains(r.stdout, f.Path("sites.hcl")) {
 		t.Errorf("status: %+v", r)
 	}
 	var s status
@@ -157,8 +159,8 @@ func TestPlanReloadStatus(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 
-	f.config(strings.Replace(threeSites, `"static"`+"\n}", `"upload"`+"\n}", 1))
-	want := "~ swap    static  " + f.addr("static") + "\n      root: \"" + f.path("static") + "\" -> \"" + f.path("upload") + "\"\n"
+	f.Config(strings.Replace(threeSites, `"static"`+"\n}", `"upload"`+"\n}", 1))
+	want := "~ swap    static  " + f.Addr("static") + "\n      root: \"" + f.Path("static") + "\" -> \"" + f.Path("upload") + "\"\n"
 	r := f.sited("", "plan", "sites.hcl")
 	if r.status != 2 || r.stdout != want+"Plan: 1 to swap, 2 unchanged.\n" {
 		t.Errorf("plan: %+v", r)
@@ -171,26 +173,26 @@ func TestPlanReloadStatus(t *testing.T) {
 	if planned.op("static") != "swap pending" || planned.op("app") != "keep kept" {
 		t.Errorf("%+v", planned)
 	}
-	if r := f.sited("", "reload", "-admin", f.addr("admin")); r.status != 0 || !strings.HasSuffix(r.stdout, "Applied: 1 swapped, 2 unchanged.\n") {
+	if r := f.sited("", "reload", "-admin", f.Addr("admin")); r.status != 0 || !strings.HasSuffix(r.stdout, "Applied: 1 swapped, 2 unchanged.\n") {
 		t.Errorf("reload: %+v", r)
 	}
 	if r := f.sited("", "reload"); r.status != 0 || r.stdout != "No changes: 3 unchanged.\n" {
 		t.Errorf("reload again: %+v", r)
 	}
 
-	f.config(strings.Replace(threeSites, "root = \"static\"", "rot = \"static\"", 1))
+	f.Config(strings.Replace(threeSites, "root = \"static\"", "rot = \"static\"", 1))
 	for _, command := range []string{"plan", "reload"} {
 		if r := f.sited("", command); r.status != 1 || !strings.Contains(r.stdout, `Did you mean "root"?`) || !strings.Contains(r.stdout, "! refused static") {
 			t.Errorf("%s of a wrong block: %+v", command, r)
 		}
 	}
-	f.config(strings.Replace(threeSites, `"static"`+"\n}", `"app"`+"\n}\nsite \"bad\" {}", 1))
+	f.Config(strings.Replace(threeSites, `"static"`+"\n}", `"app"`+"\n}\nsite \"bad\" {}", 1))
 	var held report
 	decode(t, f.sited("", "reload", "-all-or-nothing", "-json"), 1, &held)
 	if held.Result != "refused" || held.Error == "" || p.site("static").Generation != 2 {
 		t.Errorf("all or nothing: %+v", held)
 	}
-	f.write("other.hcl", f.fill(threeSites))
+	f.Write("other.hcl", f.Fill(threeSites))
 	if r := f.sited("", "status", "other.hcl"); r.status != 1 || !strings.Contains(r.stderr, "other.hcl") {
 		t.Errorf("another file than the one that is served: %+v", r)
 	}
@@ -203,7 +205,7 @@ func TestExplain(t *testing.T) {
 		args []string
 		want []string
 	}{
-		{[]string{"GET", "http://" + f.addr("static") + "/hello.txt"}, []string{"site static", "13 bytes", "-> 200"}},
+		{[]string{"GET", "http://" + f.Addr("static") + "/hello.txt"}, []string{"site static", "13 bytes", "-> 200"}},
 		{[]string{"GET", "http://static/sub"}, []string{"-> 301"}},
 		{[]string{"GET", "http://static/../x"}, []string{"-> 400"}},
 		{[]string{"GET", "http://upload//private/./secret.txt"}, []string{"path /private/secret.txt", `protect "/private/**"`}},
@@ -240,13 +242,11 @@ func TestPasswd(t *testing.T) {
 	t.Parallel()
 	f := newFolder(t)
 	const before = "# who may in\nbob:$2y$05$abcdefghijklmnopqrstuv\n\nold:{SHA}x\n"
-	f.write("users", before)
-	if err := os.Chmod(f.path("users"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	f.Write("users", before)
+	rig.Must(t, os.Chmod(f.Path("users"), 0o600))
 	hash := func(user string) []byte {
 		t.Helper()
-		for line := range strings.Lines(f.read("users")) {
+		for line := range strings.Lines(f.Read("users")) {
 			if h, ok := strings.CutPrefix(strings.TrimSpace(line), user+":"); ok {
 				return []byte(h)
 			}
@@ -260,22 +260,22 @@ func TestPasswd(t *testing.T) {
 	if err := bcrypt.CompareHashAndPassword(hash("alice"), []byte("s3cret: with colon")); err != nil {
 		t.Error(err)
 	}
-	if !strings.HasPrefix(f.read("users"), before) {
-		t.Errorf("other lines are not as they were:\n%s", f.read("users"))
+	if !strings.HasPrefix(f.Read("users"), before) {
+		t.Errorf("other lines are not as they were:\n%s", f.Read("users"))
 	}
 	if r := f.sited("new\n", "passwd", "users", "bob"); r.status != 0 || string(hash("bob")) == "$2y$05$abcdefghijklmnopqrstuv" {
 		t.Errorf("replace: %+v", r)
 	}
-	if r := f.sited("", "passwd", "-delete", "users", "alice"); r.status != 0 || strings.Contains(f.read("users"), "alice") {
+	if r := f.sited("", "passwd", "-delete", "users", "alice"); r.status != 0 || strings.Contains(f.Read("users"), "alice") {
 		t.Errorf("delete: %+v", r)
 	}
-	if got := f.read("users"); !strings.HasPrefix(got, "# who may in\nbob:$2a$11$") || !strings.HasSuffix(got, "\n\nold:{SHA}x\n") {
+	if got := f.Read("users"); !strings.HasPrefix(got, "# who may in\nbob:$2a$11$") || !strings.HasSuffix(got, "\n\nold:{SHA}x\n") {
 		t.Errorf("other lines are not as they were:\n%s", got)
 	}
-	if info, err := os.Stat(f.path("users")); err != nil || info.Mode().Perm() != 0o600 {
+	if info, err := os.Stat(f.Path("users")); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("permissions are not as they were: %v, %v", info.Mode(), err)
 	}
-	kept := f.read("users")
+	kept := f.Read("users")
 	for _, tt := range []struct {
 		stdin string
 		args  []string
@@ -293,7 +293,7 @@ func TestPasswd(t *testing.T) {
 			t.Errorf("%q: %+v", tt.args, r)
 		}
 	}
-	if f.read("users") != kept || len(f.names(".")) != 1 {
+	if f.Read("users") != kept || len(f.names(".")) != 1 {
 		t.Errorf("something was changed: %q", f.names("."))
 	}
 }
@@ -304,28 +304,26 @@ func TestAskWithBrokenFile(t *testing.T) {
 	t.Parallel()
 	f := newFolder(t, "one")
 	const config = "admin {\n  @admin\n}\nsite \"one\" {\n  @one\n  root = \"one\"\n}\n"
-	f.write("one/index.html", "one")
-	f.config(config)
+	f.Write("one/index.html", "one")
+	f.Config(config)
 	p := f.run("--watch=false")
-	f.config(config + "site \"two\" {")
+	f.Config(config + "site \"two\" {")
 	if r := f.sited("", "status"); r.status != 0 || !strings.Contains(r.stdout, "one") {
 		t.Errorf("status: %+v", r)
 	}
 	if r := f.sited("", "reload"); r.status != 1 || !strings.Contains(r.stdout, "Unclosed configuration block") {
 		t.Errorf("reload: %+v", r)
 	}
-	if err := os.Remove(f.path("sites.hcl")); err != nil {
-		t.Fatal(err)
-	}
+	rig.Must(t, os.Remove(f.Path("sites.hcl")))
 	if r := f.sited("", "status"); r.status != 1 || !strings.Contains(r.stderr, "--admin") || !strings.Contains(r.stderr, "no such file") {
 		t.Errorf("status without a file: %+v", r)
 	}
-	if r := f.sited("", "status", "--admin", f.addr("admin")); r.status != 0 {
+	if r := f.sited("", "status", "--admin", f.Addr("admin")); r.status != 0 {
 		t.Errorf("status by address: %+v", r)
 	}
-	f.config(config)
+	f.Config(config)
 	if r := f.sited("", "status"); r.status != 0 {
 		t.Errorf("status of the mended file: %+v", r)
 	}
-	p.stop()
+	p.Stop()
 }

@@ -1,21 +1,24 @@
 package main_test
 
 import (
+	"os"
 	"strings"
 	"syscall"
 	"testing"
+
+	"sited/rig"
 )
 
 // TestConfigurationAtWork is about what the configuration says and visitors see.
 func TestConfigurationAtWork(t *testing.T) {
 	t.Parallel()
 	f := newFolder(t, "one", "two", "three", "four")
-	f.write("content/one/a.html", "index of one")
-	f.write("content/one/b.html", "never shown")
-	f.write("content/two/b.html", "index of two")
-	f.write("content/three/index.html", "index of three")
-	f.write("index-name", "b.html")
-	f.write("conf/10-shared.hcl", f.fill(`
+	f.Write("content/one/a.html", "index of one")
+	f.Write("content/one/b.html", "never shown")
+	f.Write("content/two/b.html", "index of two")
+	f.Write("content/three/index.html", "index of three")
+	f.Write("index-name", "b.html")
+	f.Write("conf/10-shared.hcl", f.Fill(`
 admin {
   @admin
 }
@@ -28,7 +31,7 @@ defaults {
   limits { max_uri = "1KiB" }
   logs { failed = "" }
 }`))
-	f.write("conf/20-sites.hcl", f.fill(`
+	f.Write("conf/20-sites.hcl", f.Fill(`
 site "one" {
   @one
   root  = "../${local.content}/one"
@@ -56,42 +59,41 @@ site "four" {
     failed = "logs/four.log"
   }
 }`))
-	f.write("conf/notes.txt", "not read")
-	if err := symlink(f, "conf", "sites.hcl"); err != nil { // the folder, by the name that run gives
-		t.Fatal(err)
-	}
-	p := f.runWith([]string{"CONTENT=content"})
+	f.Write("conf/notes.txt", "not read")
+	rig.Must(t, os.Symlink("conf", f.Path("sites.hcl"))) // the folder, by the name that run gives
+	f.Env = []string{"CONTENT=content"}
+	p := f.run()
 
-	if a := ask(t, f.addr("one"), request("GET", "/")); a.body != "index of one" {
+	if a := ask(t, f.Addr("one"), request("GET", "/")); a.body != "index of one" {
 		t.Errorf("one: %+v", a)
 	}
-	if a := ask(t, f.addr("one"), request("HEAD", "/")); a.status != 405 || a.get("Allow") != "GET, OPTIONS" {
+	if a := ask(t, f.Addr("one"), request("HEAD", "/")); a.status != 405 || a.get("Allow") != "GET, OPTIONS" {
 		t.Errorf("methods of defaults: %d, Allow %q", a.status, a.get("Allow"))
 	}
-	if a := ask(t, f.addr("two"), request("HEAD", "/")); a.status != 200 {
+	if a := ask(t, f.Addr("two"), request("HEAD", "/")); a.status != 200 {
 		t.Errorf("methods of its own: %d", a.status)
 	}
-	if a := ask(t, f.addr("two"), request("GET", "/")); a.body != "index of two" {
+	if a := ask(t, f.Addr("two"), request("GET", "/")); a.body != "index of two" {
 		t.Errorf("two: %+v", a)
 	}
-	if a := ask(t, f.addr("two"), request("GET", "/"+strings.Repeat("a", 2000))); a.status != 414 {
+	if a := ask(t, f.Addr("two"), request("GET", "/"+strings.Repeat("a", 2000))); a.status != 414 {
 		t.Errorf("a limit of defaults: %d", a.status)
 	}
-	if a := ask(t, f.addr("two"), request("GET", "/", "X: "+strings.Repeat("a", 2000))); a.status != 431 {
+	if a := ask(t, f.Addr("two"), request("GET", "/", "X: "+strings.Repeat("a", 2000))); a.status != 431 {
 		t.Errorf("a limit of its own: %d", a.status)
 	}
-	if a := ask(t, f.addr("three"), request("GET", "/")); a.status != 505 {
+	if a := ask(t, f.Addr("three"), request("GET", "/")); a.status != 505 {
 		t.Errorf("HTTP/1.1 where only 1.0 is listed: %d", a.status)
 	}
-	if a := ask(t, f.addr("three"), "GET / HTTP/1.0\r\n\r\n"); a.body != "index of three" {
+	if a := ask(t, f.Addr("three"), "GET / HTTP/1.0\r\n\r\n"); a.body != "index of three" {
 		t.Errorf("HTTP/1.0: %+v", a)
 	}
-	if a := ask(t, f.addr("four"), request("GET", "/")); a.status != 503 {
+	if a := ask(t, f.Addr("four"), request("GET", "/")); a.status != 503 {
 		t.Errorf("a root that is not there: %d", a.status)
 	}
 	p.logged(`"level":"WARN"`, "No such folder", "not/there/yet")
-	f.write("not/there/yet/index.html", "there now")
-	if a := ask(t, f.addr("four"), request("GET", "/")); a.body != "there now" {
+	f.Write("not/there/yet/index.html", "there now")
+	if a := ask(t, f.Addr("four"), request("GET", "/")); a.body != "there now" {
 		t.Errorf("a root that came: %+v", a)
 	}
 	f.lines("conf/logs/four.log", 1)
@@ -105,7 +107,7 @@ site "four" {
 func TestWarnings(t *testing.T) {
 	t.Parallel()
 	f := newSites(t, "open")
-	f.config(`
+	f.Config(`
 site "open" {
   @open
   root    = "not-there"
@@ -130,7 +132,7 @@ func TestConfigurationEmptied(t *testing.T) {
 	p := f.run()
 	f.shows("web", "v1")
 	for _, text := range []string{"", "admin {\n  @admin\n}\n"} {
-		f.config(text)
+		f.Config(text)
 		r := f.sited("", "validate")
 		if r.status != 1 || !strings.HasSuffix(r.stdout, ": not valid: 1 error, 0 warnings\n") || !strings.Contains(r.stderr, "Error: No site block") {
 			t.Errorf("%q: %+v", text, r)
@@ -139,12 +141,12 @@ func TestConfigurationEmptied(t *testing.T) {
 			t.Errorf("%q: reload: %+v, %v", text, r, err)
 		}
 		for _, site := range []string{"calm", "web"} {
-			if a := ask(t, f.addr(site), request("GET", "/")); a.body != "v1" {
+			if a := ask(t, f.Addr(site), request("GET", "/")); a.body != "v1" {
 				t.Errorf("%q: %s: %+v", text, site, a)
 			}
 		}
 	}
-	f.config(twoSites(web("v2")))
+	f.Config(twoSites(web("v2")))
 	f.shows("web", "v2")
 }
 
@@ -154,13 +156,13 @@ func TestOneAddressTwice(t *testing.T) {
 	t.Parallel()
 	f := newSites(t)
 	p := f.run()
-	f.config(threeSites + "site \"double\" {\n  @static\n  root = \"upload\"\n}\n")
-	if r := f.sited("", "validate"); r.status != 1 || !strings.Contains(r.stderr, `Site "double" can't listen on `+f.addr("static")) || !strings.Contains(r.stderr, `site "static"`) {
+	f.Config(threeSites + "site \"double\" {\n  @static\n  root = \"upload\"\n}\n")
+	if r := f.sited("", "validate"); r.status != 1 || !strings.Contains(r.stderr, `Site "double" can't listen on `+f.Addr("static")) || !strings.Contains(r.stderr, `site "static"`) {
 		t.Errorf("%+v", r)
 	}
-	p.signal(syscall.SIGHUP)
-	eventually(t, "it is refused", func() bool { return p.site("double").State == "failed" })
-	if a := ask(t, f.addr("static"), request("GET", "/hello.txt")); a.body != "hello, world\n" {
+	p.Signal(syscall.SIGHUP)
+	rig.Eventually(t, "it is refused", func() bool { return p.site("double").State == "failed" })
+	if a := ask(t, f.Addr("static"), request("GET", "/hello.txt")); a.body != "hello, world\n" {
 		t.Errorf("%+v", a)
 	}
 }

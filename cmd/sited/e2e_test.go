@@ -5,6 +5,8 @@ import (
 	"net"
 	"strings"
 	"testing"
+
+	"sited/rig"
 )
 
 // threeSites is the configuration most tests start from: a static site, one with
@@ -68,19 +70,17 @@ func newSites(t *testing.T, more ...string) *folder {
 		"upload/private/secret.txt": "for users",
 		"users.htpasswd":            user(t, "alice", "wonder") + user(t, "bob", "builder"),
 	} {
-		f.write(name, content)
+		f.Write(name, content)
 	}
-	f.config(threeSites)
+	f.Config(threeSites)
 	return f
 }
 
 // echo answers on f's address for "echo" with what it is sent, and ends its
 // sending half when the other side has.
 func (f *folder) echo() {
-	ln, err := net.Listen("tcp", f.addr("echo"))
-	if err != nil {
-		f.t.Fatal(err)
-	}
+	ln, err := net.Listen("tcp", f.Addr("echo"))
+	rig.Must(f.T, err)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -95,7 +95,7 @@ func (f *folder) echo() {
 			}()
 		}
 	}()
-	f.t.Cleanup(func() {
+	f.T.Cleanup(func() {
 		ln.Close()
 		<-done
 	})
@@ -105,7 +105,7 @@ func (f *folder) echo() {
 // own at the end.
 func curl(t *testing.T, args ...string) string {
 	t.Helper()
-	need(t, "curl")
+	rig.Need(t, "curl")
 	args = append([]string{"-q", "-sS", "--max-time", "20", "-w", "\n%{http_code}"}, args...)
 	r := execute(t, t.TempDir(), "", "curl", args...)
 	if r.status != 0 {
@@ -128,7 +128,7 @@ func TestThreeSites(t *testing.T) {
 	f := newSites(t)
 	f.echo()
 	f.run()
-	static, app, upload := "http://"+f.addr("static"), "http://"+f.addr("app"), "http://"+f.addr("upload")
+	static, app, upload := "http://"+f.Addr("static"), "http://"+f.Addr("app"), "http://"+f.Addr("upload")
 
 	t.Run("files", func(t *testing.T) {
 		if out := curl(t, static+"/hello.txt"); out != "hello, world\n\n200" {
@@ -152,12 +152,12 @@ func TestThreeSites(t *testing.T) {
 		}
 	})
 	t.Run("upload", func(t *testing.T) {
-		f.write("new.bin", strings.Repeat("0123456789abcdef", 10_000))
-		ends(t, curl(t, "-T", f.path("new.bin"), upload+"/new.bin"), "401")
-		ends(t, curl(t, "-u", "bob:builder", "-T", f.path("new.bin"), upload+"/new.bin"), "401")
-		ends(t, curl(t, "-u", "alice:wonder", "-T", f.path("new.bin"), upload+"/new.bin"), "201")
-		ends(t, curl(t, "-u", "alice:wonder", "-T", f.path("new.bin"), upload+"/new.bin"), "204")
-		if f.read("upload/new.bin") != f.read("new.bin") {
+		f.Write("new.bin", strings.Repeat("0123456789abcdef", 10_000))
+		ends(t, curl(t, "-T", f.Path("new.bin"), upload+"/new.bin"), "401")
+		ends(t, curl(t, "-u", "bob:builder", "-T", f.Path("new.bin"), upload+"/new.bin"), "401")
+		ends(t, curl(t, "-u", "alice:wonder", "-T", f.Path("new.bin"), upload+"/new.bin"), "201")
+		ends(t, curl(t, "-u", "alice:wonder", "-T", f.Path("new.bin"), upload+"/new.bin"), "204")
+		if f.Read("upload/new.bin") != f.Read("new.bin") {
 			t.Error("what is stored is not what was sent")
 		}
 		ends(t, curl(t, "-u", "alice:wonder", "-X", "DELETE", upload+"/new.bin"), "204")
@@ -167,12 +167,12 @@ func TestThreeSites(t *testing.T) {
 		}
 	})
 	t.Run("php", func(t *testing.T) {
-		need(t, "php-cgi")
+		rig.Need(t, "php-cgi")
 		if out := curl(t, app+"/info.php/a/b?q=1"); out != "/info.php|/a/b|q=1\n200" {
 			t.Errorf("GET: %q", out)
 		}
-		f.write("picture.txt", "contents of the file")
-		if out := curl(t, "-F", "name=Jane", "-F", "file=@"+f.path("picture.txt"), app+"/upload.php"); out != "Jane|picture.txt|contents of the file\n200" {
+		f.Write("picture.txt", "contents of the file")
+		if out := curl(t, "-F", "name=Jane", "-F", "file=@"+f.Path("picture.txt"), app+"/upload.php"); out != "Jane|picture.txt|contents of the file\n200" {
 			t.Errorf("POST: %q", out)
 		}
 	})
@@ -186,13 +186,13 @@ func TestThreeSites(t *testing.T) {
 	})
 	t.Run("tunnel", func(t *testing.T) {
 		f := newSites(t, "far")
-		f.config(strings.NewReplacer("@@echo", "@@static").Replace(threeSites))
+		f.Config(strings.NewReplacer("@@echo", "@@static").Replace(threeSites))
 		f.run()
-		out := curl(t, "--proxytunnel", "-x", "http://"+f.addr("app"), "http://"+f.addr("static")+"/hello.txt")
+		out := curl(t, "--proxytunnel", "-x", "http://"+f.Addr("app"), "http://"+f.Addr("static")+"/hello.txt")
 		if out != "hello, world\n\n200" {
 			t.Errorf("through the tunnel: %q", out)
 		}
-		r := execute(t, f.dir, "", "curl", "-q", "-sS", "--proxytunnel", "-x", "http://"+f.addr("app"), "http://"+f.addr("upload")+"/")
+		r := execute(t, f.Dir, "", "curl", "-q", "-sS", "--proxytunnel", "-x", "http://"+f.Addr("app"), "http://"+f.Addr("upload")+"/")
 		if r.status == 0 || !strings.Contains(r.stderr, "403") {
 			t.Errorf("a target that is not allowed: %+v", r)
 		}

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"unicode"
+
+	"sited/rig"
 )
 
 // flights is what the tests read of `sited failures -json`.
@@ -23,15 +25,15 @@ type flight struct {
 
 // failures asks for those of a site.
 func (f *folder) failures(site string) (all flights) {
-	f.t.Helper()
-	decode(f.t, f.sited("", "failures", site, "-json"), 0, &all)
+	f.T.Helper()
+	decode(f.T, f.sited("", "failures", site, "-json"), 0, &all)
 	return all
 }
 
 // flight waits until one to that target is recorded.
 func (f *folder) flight(site, target string) (found flight) {
-	f.t.Helper()
-	eventually(f.t, "a flight to "+target+" is recorded", func() bool {
+	f.T.Helper()
+	rig.Eventually(f.T, "a flight to "+target+" is recorded", func() bool {
 		for _, x := range f.failures(site).Failed {
 			if x.Target == target {
 				found = x
@@ -46,15 +48,15 @@ func (f *folder) flight(site, target string) (found flight) {
 func TestFailures(t *testing.T) {
 	t.Parallel()
 	f := newSites(t)
-	f.config(strings.Replace(threeSites, `site "app" {`, "site \"app\" {\n  request_id = true", 1))
-	f.write("app/broken.sh", "echo 'the reason is hunter3' >&2; exit 3")
+	f.Config(strings.Replace(threeSites, `site "app" {`, "site \"app\" {\n  request_id = true", 1))
+	f.Write("app/broken.sh", "echo 'the reason is hunter3' >&2; exit 3")
 	f.run()
 
 	if r := f.sited("", "failures", "app"); r.status != 0 || !strings.Contains(r.stdout, "site app, serving, generation 1\n\nno failed requests") {
 		t.Errorf("before anything has failed: %+v", r)
 	}
 	secret := []string{basic("alice", "hunter2"), "Cookie: session=hunter2", "X-Api-Key: hunter2", "Referer: http://alice:hunter2@h/"}
-	w := dial(t, f.addr("app"))
+	w := dial(t, f.Addr("app"))
 	w.send(t, request("GET", "/broken.sh", secret...))
 	a := w.answer(t, "GET")
 	if a.status != 502 || len(a.get("X-Request-Id")) != 16 {
@@ -64,10 +66,10 @@ func TestFailures(t *testing.T) {
 	if x.ID != a.get("X-Request-Id") || x.Status != 502 || x.Generation != 1 || x.Script != "/broken.sh" || !strings.Contains(x.Error, "exit status 3") || x.Phases["total"] <= 0 {
 		t.Errorf("%+v", x)
 	}
-	eventually(t, "its stderr is there", func() bool {
+	rig.Eventually(t, "its stderr is there", func() bool {
 		return strings.Join(f.flight("app", "/broken.sh").Stderr, "") == "the reason is hunter3"
 	})
-	r := f.sited("", "failures", "app", f.path("sites.hcl"), "-n", "1")
+	r := f.sited("", "failures", "app", f.Path("sites.hcl"), "-n", "1")
 	for _, want := range []string{
 		"  id " + x.ID + "\n  GET /broken.sh HTTP/1.1\n  502 Bad Gateway in ", ", generation 1\n", "phases ", "trace    path /broken.sh, method GET\n",
 		`runs as a script by script ".sh"`, "what it got: ", "Authorization: (redacted, ", "Referer: http://***@h/", "stderr   the reason is hunter3\n",
@@ -80,7 +82,7 @@ func TestFailures(t *testing.T) {
 		t.Errorf("status %d, or a secret is shown: %s%s", r.status, all, r.stderr)
 	}
 	for _, word := range []string{`"target":"/broken.sh"`, `"stderr":"the reason`} {
-		eventually(t, "the log has the id with "+word, func() bool { return hasLine(f.read("logs/app/failed.log"), `"id":"`+x.ID+`"`, word) })
+		rig.Eventually(t, "the log has the id with "+word, func() bool { return rig.Lines(f.Read("logs/app/failed.log"), `"id":"`+x.ID+`"`, word) > 0 })
 	}
 }
 
@@ -89,14 +91,14 @@ func TestFailuresAreSafeToPrint(t *testing.T) {
 	t.Parallel()
 	f := newSites(t)
 	f.run()
-	w := dial(t, f.addr("static"))
+	w := dial(t, f.Addr("static"))
 	w.send(t, request("GET", "/%1b%5b31m%c2%9b2J%e2%80%ae", "User-Agent: \u009b31m\u202e"))
 	w.answer(t, "GET")
 	f.flight("static", "/%1b%5b31m%c2%9b2J%e2%80%ae")
-	w = dial(t, f.addr("upload"))
+	w = dial(t, f.Addr("upload"))
 	w.send(t, "\x1b]0;pwned\a \x1b[31m\r\n\r\n")
 	w.answer(t, "GET")
-	eventually(t, "it is recorded", func() bool { return len(f.failures("upload").Failed) == 1 })
+	rig.Eventually(t, "it is recorded", func() bool { return len(f.failures("upload").Failed) == 1 })
 	for _, args := range [][]string{{"failures", "static"}, {"failures", "static", "-json"}, {"failures", "upload"}, {"failures", "upload", "-json"}} {
 		r := f.sited("", args...)
 		for _, c := range strings.ReplaceAll(r.stdout, "\n", "") {
@@ -136,16 +138,16 @@ func TestFailuresAfterAReload(t *testing.T) {
 	f := newSites(t)
 	p := f.run()
 	get := func(target string) {
-		w := dial(t, f.addr("static"))
+		w := dial(t, f.Addr("static"))
 		w.send(t, request("GET", target))
 		w.answer(t, "GET")
 		f.flight("static", target)
 	}
 	get("/one")
-	f.config(strings.Replace(threeSites, "root = \"static\"", "root = \"static\"\n  index = []", 1))
+	f.Config(strings.Replace(threeSites, "root = \"static\"", "root = \"static\"\n  index = []", 1))
 	p.reloads("applied")
 	get("/two")
-	f.config(strings.Replace(threeSites, "root = \"static\"", "rot = \"static\"", 1))
+	f.Config(strings.Replace(threeSites, "root = \"static\"", "rot = \"static\"", 1))
 	p.reloads("refused")
 	all := f.failures("static")
 	if len(all.Failed) != 2 || all.Failed[0].Target != "/two" || all.Failed[0].Generation != 2 || all.Failed[1].Generation != 1 {

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"sited/rig"
 )
 
 // analysis is what GoAccess makes of a log.
@@ -44,16 +46,14 @@ func (a *analysis) statuses() map[string]int {
 func analyse(t *testing.T, f *folder, name string) *analysis {
 	t.Helper()
 	report := filepath.Join(t.TempDir(), "report.json")
-	cmd := exec.Command("goaccess", f.path(name), "--log-format=COMBINED", "--no-global-config", "--output="+report, "--no-progress",
-		"--invalid-requests="+f.path("refused.log"))
-	cmd.Env = append(environment(), "TERM=dumb")
+	cmd := exec.Command("goaccess", f.Path(name), "--log-format=COMBINED", "--no-global-config", "--output="+report, "--no-progress",
+		"--invalid-requests="+f.Path("refused.log"))
+	cmd.Env = append(rig.Environment(), "TERM=dumb")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("goaccess: %v\n%s", err, out)
 	}
 	text, err := os.ReadFile(report)
-	if err != nil {
-		t.Fatal(err)
-	}
+	rig.Must(t, err)
 	a := new(analysis)
 	if err := json.Unmarshal(text, a); err != nil {
 		t.Fatalf("%v:\n%s", err, text)
@@ -102,12 +102,12 @@ func sums(t *testing.T, text string) (requests, bytes int, statuses map[string]i
 // combined, with the request's id in the lines and without.
 func TestGoAccess(t *testing.T) {
 	t.Parallel()
-	need(t, "goaccess")
+	rig.Need(t, "goaccess")
 	f := newFolder(t, "web", "ids")
-	f.write("root/a.txt", "0123456789")
-	f.write("root/ok.sh", "printf 'Content-Type: text/plain\\n\\nok'")
-	f.write("root/oh.sh", "echo 'a \"quoted\" [error]' >&2; printf 'Status: 500\\nContent-Type: text/plain\\n\\noh'")
-	f.write("users.htpasswd", user(t, "al ice", "secret"))
+	f.Write("root/a.txt", "0123456789")
+	f.Write("root/ok.sh", "printf 'Content-Type: text/plain\\n\\nok'")
+	f.Write("root/oh.sh", "echo 'a \"quoted\" [error]' >&2; printf 'Status: 500\\nContent-Type: text/plain\\n\\noh'")
+	f.Write("users.htpasswd", user(t, "al ice", "secret"))
 	const site = `
   root      = "root"
   passwords = "users.htpasswd"
@@ -117,11 +117,11 @@ func TestGoAccess(t *testing.T) {
   protect "/**" { methods = ["PUT", "DELETE"] }
   logs { format = "combined" }
 }`
-	f.config("admin {\n  @admin\n}\nsite \"web\" {\n  @web" + site + "\nsite \"ids\" {\n  @ids\n  request_id = true" + site)
+	f.Config("admin {\n  @admin\n}\nsite \"web\" {\n  @web" + site + "\nsite \"ids\" {\n  @ids\n  request_id = true" + site)
 	p := f.run()
 	known := basic("al ice", "secret")
 	for _, name := range []string{"web", "ids"} {
-		addr := f.addr(name)
+		addr := f.Addr(name)
 		for _, fields := range oddFields {
 			for _, target := range []string{"/a.txt", "/a.txt?q=%22%0a\"x\"", "/%61.txt", "/a.txt?" + strings.Repeat("y", 1500), "http://u:p@site.example/a.txt", "/nothing", "/ok.sh/x?\\"} {
 				ask(t, addr, request("GET", target, fields...))
@@ -138,11 +138,11 @@ func TestGoAccess(t *testing.T) {
 		}
 	}
 	for _, raw := range []string{request("GET", "/oh.sh"), request("GET", "/nothing?"+strings.Repeat("z", 5000)), "\x16\x03\x01 rubbish\r\n\r\n", "GET\r\n\r\n", "GET / HTTP/2.0\r\nHost: h\r\n\r\n", "GET /a.txt\r\n\r\n"} {
-		ask(t, f.addr("web"), raw)
+		ask(t, f.Addr("web"), raw)
 	}
-	p.stop() // writes what is buffered
+	p.Stop() // writes what is buffered
 	for _, name := range []string{"logs/web/passed.log", "logs/ids/passed.log", "logs/ids/failed.log"} {
-		requests, bytes, statuses, others := sums(t, f.read(name))
+		requests, bytes, statuses, others := sums(t, f.Read(name))
 		a := analyse(t, f, name)
 		if requests < 20 || others != 0 || a.General.Valid != requests || a.General.Total != requests || a.General.Failed != 0 || a.General.Bytes != bytes {
 			t.Errorf("%s has %d requests of %d bytes and %d other lines; GoAccess sees %+v", name, requests, bytes, others, a.General)
@@ -154,12 +154,12 @@ func TestGoAccess(t *testing.T) {
 
 	// What docs/operations.md says that it refuses, and nothing else.
 	const name = "logs/web/failed.log"
-	requests, _, _, others := sums(t, f.read(name))
+	requests, _, _, others := sums(t, f.Read(name))
 	a := analyse(t, f, name)
 	if others != 1 || a.General.Valid != requests-1 || a.General.Failed != others+2 {
 		t.Errorf("%s has %d requests and %d other lines; GoAccess sees %+v", name, requests, others, a.General)
 	}
-	refused := strings.Split(strings.TrimSuffix(f.read("refused.log"), "\n"), "\n")
+	refused := strings.Split(strings.TrimSuffix(f.Read("refused.log"), "\n"), "\n")
 	if len(refused) != 2 || !scriptStderr.MatchString(refused[0]) || !strings.Contains(refused[1], `zzz HTTP/1.1" 404 `) {
 		t.Errorf("GoAccess refuses %.200q", refused)
 	}

@@ -1,8 +1,11 @@
 package main_test
 
 import (
+	"os"
 	"strings"
 	"testing"
+
+	"sited/rig"
 )
 
 // TestAnswers sends what DESIGN's table of answers is about, byte by byte as
@@ -10,7 +13,7 @@ import (
 func TestAnswers(t *testing.T) {
 	t.Parallel()
 	f := newSites(t, "modern", "hasty")
-	f.config(threeSites + `
+	f.Config(threeSites + `
 site "modern" {
   @modern
   root     = "static"
@@ -31,9 +34,7 @@ site "hasty" {
   }
 }`)
 	f.run()
-	if err := symlink(f, "../secret.txt", "static/way-out"); err != nil {
-		t.Fatal(err)
-	}
+	rig.Must(t, os.Symlink("../secret.txt", f.Path("static/way-out")))
 	put := func(fields, body string) string {
 		return "PUT /x.txt HTTP/1.1\r\nHost: h\r\n" + basic("alice", "wonder") + "\r\n" + fields + "\r\n" + body
 	}
@@ -118,7 +119,7 @@ site "hasty" {
 				if slowly && (tt.site == "hasty" || len(tt.raw) > 300) {
 					continue
 				}
-				w := dial(t, f.addr(tt.site))
+				w := dial(t, f.Addr(tt.site))
 				w.SetNoDelay(true)
 				if slowly {
 					for i := range len(tt.raw) {
@@ -162,7 +163,7 @@ func TestConnections(t *testing.T) {
 	t.Parallel()
 	f := newSites(t)
 	f.run()
-	static, app := f.addr("static"), f.addr("app")
+	static, app := f.Addr("static"), f.Addr("app")
 	t.Run("pipelined", func(t *testing.T) {
 		w := dial(t, static)
 		w.send(t, request("GET", "/hello.txt")+request("HEAD", "/digits")+request("GET", "/nothing")+request("GET", "/digits"))
@@ -216,8 +217,8 @@ func TestConnections(t *testing.T) {
 	})
 	t.Run("idle", func(t *testing.T) {
 		f := newFolder(t, "static")
-		f.write("root/a", "a")
-		f.config(`
+		f.Write("root/a", "a")
+		f.Config(`
 admin {
   @admin
 }
@@ -227,7 +228,7 @@ site "static" {
   timeouts { idle = "200ms" }
 }`)
 		f.run()
-		w := dial(t, f.addr("static"))
+		w := dial(t, f.Addr("static"))
 		w.get(t, "/a")
 		w.closed(t)
 	})

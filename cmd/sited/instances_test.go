@@ -8,20 +8,22 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"sited/rig"
 )
 
 func TestFullConnectionTable(t *testing.T) {
 	t.Parallel()
 	f := newSites(t)
-	f.config(strings.Replace(threeSites, `root = "static"`, "root = \"static\"\n  limits { max_connections = 3 }", 1))
+	f.Config(strings.Replace(threeSites, `root = "static"`, "root = \"static\"\n  limits { max_connections = 3 }", 1))
 	p := f.run()
 	var open []*wire
 	for range 3 {
-		w := dial(t, f.addr("static"))
+		w := dial(t, f.Addr("static"))
 		w.get(t, "/")
 		open = append(open, w)
 	}
-	w := dial(t, f.addr("static"))
+	w := dial(t, f.Addr("static"))
 	if a := w.answer(t, "GET"); a.status != 503 || a.get("Retry-After") == "" || !a.closes() {
 		t.Errorf("one too many: %+v", a)
 	}
@@ -30,7 +32,7 @@ func TestFullConnectionTable(t *testing.T) {
 			t.Errorf("a connection that was there before: %d", a.status)
 		}
 	}
-	if a := ask(t, f.addr("upload"), request("GET", "/public.txt")); a.status != 200 {
+	if a := ask(t, f.Addr("upload"), request("GET", "/public.txt")); a.status != 200 {
 		t.Errorf("another site: %d", a.status)
 	}
 	m := p.scrape()
@@ -38,8 +40,8 @@ func TestFullConnectionTable(t *testing.T) {
 		t.Error("the rejection is not counted, or at the wrong site")
 	}
 	open[0].Close()
-	eventually(t, "there is room again", func() bool {
-		a, err := exchange(f.addr("static"), request("GET", "/"))
+	rig.Eventually(t, "there is room again", func() bool {
+		a, err := exchange(f.Addr("static"), request("GET", "/"))
 		return err == nil && a.status == 200
 	})
 }
@@ -48,17 +50,17 @@ func TestFullConnectionTable(t *testing.T) {
 func TestFailingDisk(t *testing.T) {
 	t.Parallel()
 	f := newSites(t)
-	f.config(strings.Replace(threeSites, `root = "static"`, "root = \"static\"\n  logs {\n    passed = \"/dev/full\"\n    failed = \"/dev/full\"\n  }", 1))
+	f.Config(strings.Replace(threeSites, `root = "static"`, "root = \"static\"\n  logs {\n    passed = \"/dev/full\"\n    failed = \"/dev/full\"\n  }", 1))
 	p := f.run()
-	w := dial(t, f.addr("static"))
+	w := dial(t, f.Addr("static"))
 	for range 50 {
 		if a := w.get(t, "/hello.txt"); a.status != 200 {
 			t.Fatalf("%+v", a)
 		}
-		ask(t, f.addr("upload"), request("GET", "/public.txt"))
+		ask(t, f.Addr("upload"), request("GET", "/public.txt"))
 	}
 	p.logged(`"site":"static"`, "access log can't be written", "no space left")
-	if n := strings.Count(p.stderr.String(), "access log can't be written"); n != 1 {
+	if n := strings.Count(p.Stderr.String(), "access log can't be written"); n != 1 {
 		t.Errorf("said %d times", n)
 	}
 	f.lines("logs/upload/passed.log", 50)
@@ -72,19 +74,17 @@ func TestFailingDisk(t *testing.T) {
 func TestAddressTaken(t *testing.T) {
 	t.Parallel()
 	f := newSites(t)
-	ln, err := net.Listen("tcp", f.addr("static"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	ln, err := net.Listen("tcp", f.Addr("static"))
+	rig.Must(t, err)
 	defer ln.Close()
 	p := f.run()
-	if a := ask(t, f.addr("upload"), request("GET", "/public.txt")); a.status != 200 {
+	if a := ask(t, f.Addr("upload"), request("GET", "/public.txt")); a.status != 200 {
 		t.Errorf("another site: %d", a.status)
 	}
 	if s := p.site("static"); s.State != "backoff" || !strings.Contains(s.Reason, "the address is in use by another process") {
 		t.Errorf("%+v", s)
 	}
-	if !strings.Contains(p.stdout.String(), "static: ") {
+	if !strings.Contains(p.Stdout.String(), "static: ") {
 		t.Error("the table does not say why")
 	}
 	res, body, err := p.ask("GET", "/readyz")
@@ -101,8 +101,8 @@ func TestAddressTaken(t *testing.T) {
 		t.Errorf("site_up %v", n)
 	}
 	ln.Close()
-	eventually(t, "the site serves", func() bool { return p.site("static").State == "serving" })
-	if a := ask(t, f.addr("static"), request("GET", "/hello.txt")); a.status != 200 {
+	rig.Eventually(t, "the site serves", func() bool { return p.site("static").State == "serving" })
+	if a := ask(t, f.Addr("static"), request("GET", "/hello.txt")); a.status != 200 {
 		t.Errorf("%d", a.status)
 	}
 	if n := p.scrape()[`sited_site_restarts_total{site="static"}`]; n < 1 {
@@ -114,7 +114,7 @@ func TestAddressTaken(t *testing.T) {
 func slowSite(t *testing.T) *folder {
 	t.Helper()
 	f := newSites(t)
-	f.write("app/slow.sh", "printf 'Content-Type: text/plain\\n\\n'; echo begun; until [ -e go ]; do sleep 0.02; done; echo done")
+	f.Write("app/slow.sh", "printf 'Content-Type: text/plain\\n\\n'; echo begun; until [ -e go ]; do sleep 0.02; done; echo done")
 	return f
 }
 
@@ -125,23 +125,23 @@ func TestDrain(t *testing.T) {
 			t.Parallel()
 			f := slowSite(t)
 			p := f.run()
-			idle := dial(t, f.addr("app"))
+			idle := dial(t, f.Addr("app"))
 			idle.get(t, "/index.html")
-			w := dial(t, f.addr("app"))
+			w := dial(t, f.Addr("app"))
 			w.send(t, request("GET", "/slow.sh"))
-			eventually(t, "the script runs", func() bool { return p.site("app").Processes == 1 })
-			p.signal(sig)
+			rig.Eventually(t, "the script runs", func() bool { return p.site("app").Processes == 1 })
+			p.Signal(sig)
 			f.refuses("static")
 			f.refuses("app")
 			idle.closed(t)
 			if res, body, err := p.ask("GET", "/readyz"); err != nil || res.StatusCode != 503 || !strings.Contains(body, "draining") {
 				t.Errorf("readyz while draining: %q, %v", body, err)
 			}
-			f.write("app/go", "")
+			f.Write("app/go", "")
 			if a := w.answer(t, "GET"); a.status != 200 || a.body != "begun\ndone\n" {
 				t.Errorf("%+v", a)
 			}
-			if status := p.wait(); status != 0 {
+			if status := p.Wait(); status != 0 {
 				t.Errorf("exit status %d", status)
 			}
 			if l := f.lines("logs/app/passed.log", 2); l[1].Target != "/slow.sh" {
@@ -154,16 +154,16 @@ func TestDrain(t *testing.T) {
 func TestDrainTimeout(t *testing.T) {
 	t.Parallel()
 	f := slowSite(t)
-	f.config(strings.Replace(threeSites, `drain = "10s"`, `drain = "200ms"`, 1))
+	f.Config(strings.Replace(threeSites, `drain = "10s"`, `drain = "200ms"`, 1))
 	p := f.run()
-	w := dial(t, f.addr("app"))
+	w := dial(t, f.Addr("app"))
 	w.send(t, request("GET", "/slow.sh"))
-	eventually(t, "the script runs", func() bool { return p.site("app").Processes == 1 })
-	p.signal(syscall.SIGTERM)
+	rig.Eventually(t, "the script runs", func() bool { return p.site("app").Processes == 1 })
+	p.Signal(syscall.SIGTERM)
 	if a, err := w.readFinal("GET"); err == nil {
 		t.Errorf("an answer that looks whole: %+v", a)
 	}
-	if status := p.wait(); status != 0 {
+	if status := p.Wait(); status != 0 {
 		t.Errorf("exit status %d", status)
 	}
 }
@@ -171,23 +171,23 @@ func TestDrainTimeout(t *testing.T) {
 func TestSecondSignal(t *testing.T) {
 	t.Parallel()
 	f := slowSite(t)
-	f.config(strings.Replace(threeSites, `drain = "10s"`, `drain = "1h"`, 1))
+	f.Config(strings.Replace(threeSites, `drain = "10s"`, `drain = "1h"`, 1))
 	p := f.run()
-	w := dial(t, f.addr("app"))
+	w := dial(t, f.Addr("app"))
 	w.send(t, request("GET", "/slow.sh"))
-	eventually(t, "the script runs", func() bool { return p.site("app").Processes == 1 })
-	script := children(t, p)
-	p.signal(syscall.SIGTERM)
+	rig.Eventually(t, "the script runs", func() bool { return p.site("app").Processes == 1 })
+	script := p.Children()
+	p.Signal(syscall.SIGTERM)
 	f.refuses("app")
-	if p.ended() {
+	if p.Ended() {
 		t.Fatal("it did not wait for the script")
 	}
-	p.signal(syscall.SIGTERM)
-	if status := p.wait(); status != 1 {
+	p.Signal(syscall.SIGTERM)
+	if status := p.Wait(); status != 1 {
 		t.Errorf("exit status %d, want 1: requests were cut short", status)
 	}
 	for _, pid := range script {
-		eventually(t, "the script is gone", func() bool { return !alive(pid) })
+		rig.Eventually(t, "the script is gone", func() bool { return !alive(pid) })
 	}
 	if a, err := w.readFinal("GET"); err == nil {
 		t.Errorf("an answer that looks whole: %+v", a)
@@ -198,17 +198,13 @@ func TestSecondSignal(t *testing.T) {
 func notifySocket(t *testing.T) (socket *net.UnixConn, name string) {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "sd") // a socket's name is short
-	if err != nil {
-		t.Fatal(err)
-	}
+	rig.Must(t, err)
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	name = dir + "/notify"
 	socket, err = net.ListenUnixgram("unixgram", &net.UnixAddr{Name: name, Net: "unixgram"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	rig.Must(t, err)
 	t.Cleanup(func() { socket.Close() })
-	socket.SetReadDeadline(time.Now().Add(2 * patience))
+	socket.SetReadDeadline(time.Now().Add(2 * rig.Patience))
 	return socket, name
 }
 
@@ -220,12 +216,11 @@ func TestNotify(t *testing.T) {
 		t.Helper()
 		b := make([]byte, 4096)
 		n, err := socket.Read(b)
-		if err != nil {
-			t.Fatal(err)
-		}
+		rig.Must(t, err)
 		return string(b[:n])
 	}
-	p := f.runWith([]string{"NOTIFY_SOCKET=" + name})
+	f.Env = []string{"NOTIFY_SOCKET=" + name}
+	p := f.run()
 	const ready = "READY=1\nSTATUS=sited dev: 3 of 3 sites serving"
 	if got := next(); got != ready {
 		t.Errorf("started: %q", got)
@@ -238,9 +233,9 @@ func TestNotify(t *testing.T) {
 	if got := next(); got != ready {
 		t.Errorf("reloaded: %q", got)
 	}
-	p.signal(syscall.SIGTERM)
+	p.Signal(syscall.SIGTERM)
 	if got := next(); got != "STOPPING=1" {
 		t.Errorf("stopping: %q", got)
 	}
-	p.wait()
+	p.Wait()
 }

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"sited/rig"
 )
 
 const (
@@ -69,7 +71,7 @@ func leakKinds(f *folder) []leakRequest {
 	own := func(method, body string) func(int) string {
 		return func(i int) string { return requestWith(method, fmt.Sprintf("/file-%d", i%leakAtOnce), body, alice) }
 	}
-	tunnel := "CONNECT " + f.addr("echo") + " HTTP/1.1\r\nHost: x\r\n\r\n"
+	tunnel := "CONNECT " + f.Addr("echo") + " HTTP/1.1\r\nHost: x\r\n\r\n"
 	return []leakRequest{
 		{same(request("GET", "/")), 200},
 		{same(request("HEAD", "/index.html")), 200},
@@ -141,10 +143,10 @@ func TestLeaks(t *testing.T) {
 		"app/x.none":     "x",
 		"users.htpasswd": user(t, "alice", "wonder"),
 	} {
-		f.write(name, text)
+		f.Write(name, text)
 	}
 	start := leakSites("index.html", "", "")
-	f.config(start)
+	f.Config(start)
 	f.echo()
 	p := f.run()
 	before := p.figures()
@@ -169,7 +171,7 @@ func TestLeaks(t *testing.T) {
 	}
 	var after figures
 	defer func() { t.Logf("before %+v, after %+v, %d requests to the calm site", before, after, asked) }()
-	eventually(t, "everything is as before", func() bool {
+	rig.Eventually(t, "everything is as before", func() bool {
 		after = p.figures()
 		return after.goroutines <= before.goroutines && after.descriptors <= before.descriptors && after.children == 0
 	})
@@ -191,8 +193,8 @@ func TestLeaks(t *testing.T) {
 type figures struct{ goroutines, descriptors, children int }
 
 func (p *process) figures() figures {
-	p.t.Helper()
-	return figures{int(p.scrape()["go_goroutines"]), descriptors(p.t, p), len(children(p.t, p))}
+	p.Rig.T.Helper()
+	return figures{int(p.scrape()["go_goroutines"]), p.Descriptors(), len(p.Children())}
 }
 
 // leakLoad sends the requests, some at a time.
@@ -203,8 +205,8 @@ func (f *folder) leakLoad() {
 	for range leakAtOnce {
 		group.Go(func() {
 			for i := int(next.Add(1)); i <= leakRequests; i = int(next.Add(1)) {
-				if err := kinds[i%len(kinds)].make(f.addr("busy"), i); err != nil {
-					f.t.Error(err)
+				if err := kinds[i%len(kinds)].make(f.Addr("busy"), i); err != nil {
+					f.T.Error(err)
 				}
 			}
 		})
@@ -223,9 +225,9 @@ func (f *folder) leakReload(p *process, start string) {
 		start,
 	}
 	for i := range leakReloads {
-		f.replaceConfig(texts[i%len(texts)])
+		f.ReplaceConfig(texts[i%len(texts)])
 		if r, err := p.reload(); err != nil || r.Result == "" {
-			f.t.Errorf("reload %d: %+v, %v", i, r, err)
+			f.T.Errorf("reload %d: %+v, %v", i, r, err)
 		}
 	}
 }
@@ -234,7 +236,7 @@ func (f *folder) leakReload(p *process, start string) {
 // new ones, until over, and returns how often.
 func (f *folder) leakCalm(t *testing.T, over <-chan struct{}) (asked int) {
 	t.Helper()
-	kept := dial(t, f.addr("calm"))
+	kept := dial(t, f.Addr("calm"))
 	defer kept.Close()
 	for {
 		select {
@@ -244,7 +246,7 @@ func (f *folder) leakCalm(t *testing.T, over <-chan struct{}) (asked int) {
 		}
 		_, err := io.WriteString(kept, request("GET", "/"))
 		a, err2 := kept.readFinal("GET")
-		b, err3 := exchange(f.addr("calm"), request("GET", "/"))
+		b, err3 := exchange(f.Addr("calm"), request("GET", "/"))
 		if err := errors.Join(err, err2, err3); err != nil || a.body != "calm" || b.body != "calm" {
 			t.Errorf("the site that nobody touches: %v, %+v, %+v", err, a, b)
 			<-over

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"sited/rig"
 )
 
 const rotatingSite = `
@@ -33,8 +35,8 @@ site "web" {
 func rotating(t *testing.T, keep int, coding string) (*folder, *process) {
 	t.Helper()
 	f := newFolder(t, "web")
-	f.write("root/a.txt", "a")
-	f.config(strings.NewReplacer("KEEP", fmt.Sprint(keep), "CODING", coding).Replace(rotatingSite))
+	f.Write("root/a.txt", "a")
+	f.Config(strings.NewReplacer("KEEP", fmt.Sprint(keep), "CODING", coding).Replace(rotatingSite))
 	p := f.run()
 	f.logsOpen("web")
 	return f, p
@@ -42,32 +44,26 @@ func rotating(t *testing.T, keep int, coding string) (*folder, *process) {
 
 // askMany makes requests on one connection, with the numbers from first to last.
 func (f *folder) askMany(site string, first, last int) {
-	f.t.Helper()
-	conn, err := net.Dial("tcp", f.addr(site))
-	if err != nil {
-		f.t.Fatal(err)
-	}
+	f.T.Helper()
+	conn, err := net.Dial("tcp", f.Addr(site))
+	rig.Must(f.T, err)
 	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
-		f.t.Fatal(err)
-	}
+	rig.Must(f.T, conn.SetDeadline(time.Now().Add(rig.Patience)))
 	r := bufio.NewReader(conn)
 	for i := first; i <= last; i++ {
 		fmt.Fprintf(conn, "GET /a.txt?%05d& HTTP/1.1\r\nHost: h\r\n\r\n", i)
 		res, err := http.ReadResponse(r, nil)
-		if err != nil {
-			f.t.Fatal(err)
-		}
+		rig.Must(f.T, err)
 		if _, err := io.Copy(io.Discard, res.Body); err != nil || res.StatusCode != 200 {
-			f.t.Fatal(res.Status, err)
+			f.T.Fatal(res.Status, err)
 		}
 	}
 }
 
 // wantOnce waits for the last of many requests, and counts all.
-func wantOnce(t *testing.T, out *buffer, last int) {
+func wantOnce(t *testing.T, out *rig.Buffer, last int) {
 	t.Helper()
-	eventually(t, "the last request is shown", func() bool { return strings.Contains(out.String(), fmt.Sprintf("/a.txt?%05d&", last)) })
+	rig.Eventually(t, "the last request is shown", func() bool { return strings.Contains(out.String(), fmt.Sprintf("/a.txt?%05d&", last)) })
 	text, wrong := out.String(), 0
 	for i := 1; i <= last; i++ {
 		if n := strings.Count(text, fmt.Sprintf("/a.txt?%05d&", i)); n != 1 {
@@ -93,21 +89,15 @@ func TestLogsFollowsManyRotations(t *testing.T) {
 			wantOnce(t, out, 10)
 			f.askMany("web", 11, 1500)
 			rotations := func() int {
-				names, err := filepath.Glob(f.path("logs/web/passed-*"))
-				if err != nil {
-					t.Fatal(err)
-				}
+				names, err := filepath.Glob(f.Path("logs/web/passed-*"))
+				rig.Must(t, err)
 				return len(names)
 			}
 			before := rotations()
-			if err := cmd.Process.Signal(syscall.SIGSTOP); err != nil { // it does not look at all
-				t.Fatal(err)
-			}
+			rig.Must(t, cmd.Process.Signal(syscall.SIGSTOP)) // it does not look at all
 			f.askMany("web", 1501, 3000)
-			eventually(t, "several rotations", func() bool { return rotations() >= before+3 })
-			if err := cmd.Process.Signal(syscall.SIGCONT); err != nil {
-				t.Fatal(err)
-			}
+			rig.Eventually(t, "several rotations", func() bool { return rotations() >= before+3 })
+			rig.Must(t, cmd.Process.Signal(syscall.SIGCONT))
 			wantOnce(t, out, 3000)
 		})
 	}
@@ -121,16 +111,12 @@ func TestLogsTellsOfMissingLines(t *testing.T) {
 	f.askMany("web", 1, 10)
 	cmd, out := f.follow("-n", "100")
 	wantOnce(t, out, 10)
-	if err := cmd.Process.Signal(syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	rig.Must(t, cmd.Process.Signal(syscall.SIGSTOP))
 	first := ""
 	for i := 11; ; i += 300 { // until the first rotated file is deleted
 		f.askMany("web", i, i+299)
-		names, err := filepath.Glob(f.path("logs/web/passed-*.log*"))
-		if err != nil {
-			t.Fatal(err)
-		}
+		names, err := filepath.Glob(f.Path("logs/web/passed-*.log*"))
+		rig.Must(t, err)
 		if first == "" && len(names) > 0 {
 			first = strings.TrimSuffix(strings.TrimSuffix(names[0], ".tmp"), ".gz")
 		}
@@ -141,11 +127,9 @@ func TestLogsTellsOfMissingLines(t *testing.T) {
 			t.Fatalf("%s is kept", first)
 		}
 	}
-	if err := cmd.Process.Signal(syscall.SIGCONT); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "it is said", func() bool {
-		return strings.Contains(out.String(), "lines of "+f.path("logs/web/passed.log")+" may be missing: ")
+	rig.Must(t, cmd.Process.Signal(syscall.SIGCONT))
+	rig.Eventually(t, "it is said", func() bool {
+		return strings.Contains(out.String(), "lines of "+f.Path("logs/web/passed.log")+" may be missing: ")
 	})
 }
 
@@ -157,13 +141,13 @@ func TestLogsFollowsTheConfiguration(t *testing.T) {
 	first := func(name, port string) string {
 		return fmt.Sprintf("site %q {\n  ip = \"127.0.0.1\"\n  port = %s\n  root = \"root\"\n}\n", name, port)
 	}
-	f.write("sites.hcl", first("shop", "8081"))
+	f.Write("sites.hcl", first("shop", "8081"))
 	_, all := f.follow("-n", "0")
 	_, named := f.follow("-n", "0", "shop")
-	shows := func(what, text string, outs ...*buffer) {
+	shows := func(what, text string, outs ...*rig.Buffer) {
 		t.Helper()
 		for _, out := range outs {
-			eventually(t, what, func() bool { return strings.Contains(out.String(), text) })
+			rig.Eventually(t, what, func() bool { return strings.Contains(out.String(), text) })
 		}
 	}
 	tick := func(target string) { // it is shown wherever shop is
@@ -178,19 +162,19 @@ func TestLogsFollowsTheConfiguration(t *testing.T) {
 			t.Fatal("nothing is followed")
 		}
 	}
-	f.write("logs/late/passed.log", jsonLine(1, "late", "/late1", 200, ""))
-	f.write("sites.hcl", first("shop", "8081")+first("late", "8085"))
+	f.Write("logs/late/passed.log", jsonLine(1, "late", "/late1", 200, ""))
+	f.Write("sites.hcl", first("shop", "8081")+first("late", "8085"))
 	shows("a new site", "/late1 ", all)
 	f.appendTo("logs/late/passed.log", jsonLine(2, "late", "/late2", 200, ""))
 	shows("what it logs then", "/late2 ", all)
 
-	f.write("sites.hcl", first("shop", "8081")+first("late", `"x"`))
+	f.Write("sites.hcl", first("shop", "8081")+first("late", `"x"`))
 	shows("an error", "Invalid number", all, named)
 	f.appendTo("logs/late/passed.log", jsonLine(3, "late", "/late3", 200, ""))
 	shows("a site with an error", "/late3 ", all)
 
-	f.write("sites.hcl", first("shop", "8081")+first("third", "8086"))
-	f.write("logs/third/failed.log", jsonLine(4, "third", "/third", 404, ""))
+	f.Write("sites.hcl", first("shop", "8081")+first("third", "8086"))
+	f.Write("logs/third/failed.log", jsonLine(4, "third", "/third", 404, ""))
 	shows("another new site", "/third ", all)
 	f.appendTo("logs/late/passed.log", jsonLine(5, "late", "/late4", 200, ""))
 	shows("the last line of one that is gone", "/late4 ", all)
@@ -210,20 +194,20 @@ func TestLogsFollowsTheConfiguration(t *testing.T) {
 func TestLogsShowsCombined(t *testing.T) {
 	t.Parallel()
 	f := newFolder(t, "web")
-	f.write("root/a.txt", "a")
-	f.write("root/oh.sh", "echo 'a \"quoted\" [error]' >&2; printf 'Status: 500\\n\\n'")
-	f.config("admin {\n  @admin\n}\nsite \"web\" {\n  @web\n  root = \"root\"\n  request_id = true\n  script \".sh\" { command = [\"/bin/sh\"] }\n  logs { format = \"combined\" }\n}\n")
+	f.Write("root/a.txt", "a")
+	f.Write("root/oh.sh", "echo 'a \"quoted\" [error]' >&2; printf 'Status: 500\\n\\n'")
+	f.Config("admin {\n  @admin\n}\nsite \"web\" {\n  @web\n  root = \"root\"\n  request_id = true\n  script \".sh\" { command = [\"/bin/sh\"] }\n  logs { format = \"combined\" }\n}\n")
 	p := f.run()
 	asked := 2
 	for _, fields := range oddFields {
-		ask(t, f.addr("web"), request("GET", "/a.txt?q", fields...))
+		ask(t, f.Addr("web"), request("GET", "/a.txt?q", fields...))
 		asked++
 	}
-	ask(t, f.addr("web"), request("GET", "/a.txt?\"x\""))
+	ask(t, f.Addr("web"), request("GET", "/a.txt?\"x\""))
 	asked++
-	ask(t, f.addr("web"), request("GET", "/oh.sh"))
-	ask(t, f.addr("web"), "\x16\x03\x01 rubbish\r\n\r\n")
-	p.stop()
+	ask(t, f.Addr("web"), request("GET", "/oh.sh"))
+	ask(t, f.Addr("web"), "\x16\x03\x01 rubbish\r\n\r\n")
+	p.Stop()
 	// What is no line of either format is an object too, and not lost.
 	f.appendTo("logs/web/passed.log", "garbage\n")
 
@@ -262,7 +246,7 @@ func TestLogsShowsCombined(t *testing.T) {
 			t.Errorf("%q is not in\n%s", want, r.stdout)
 		}
 	}
-	if raw := f.sited("", "logs", "-n", "100", "--raw"); strings.Count(raw.stdout, "\n") != strings.Count(r.stdout, "\n") || !strings.Contains(raw.stdout, f.read("logs/web/failed.log")) {
+	if raw := f.sited("", "logs", "-n", "100", "--raw"); strings.Count(raw.stdout, "\n") != strings.Count(r.stdout, "\n") || !strings.Contains(raw.stdout, f.Read("logs/web/failed.log")) {
 		t.Errorf("--raw: %s", raw.stdout)
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"sited/rig"
 )
 
 const logSites = `
@@ -47,12 +49,12 @@ site "body" {
 func newLogs(t *testing.T) (*folder, *process) {
 	t.Helper()
 	f := newFolder(t, "plain", "combined", "body")
-	f.write("root/a.txt", "0123456789")
-	f.write("root/fail.sh", "cat >/dev/null; exit 1")
-	f.write("root/ok.sh", "cat >/dev/null; printf 'Content-Type: text/plain\\n\\nok'")
-	f.write("root/private/x", "private")
-	f.write("users.htpasswd", user(t, "alice", "pass-of-alice"))
-	f.config(logSites)
+	f.Write("root/a.txt", "0123456789")
+	f.Write("root/fail.sh", "cat >/dev/null; exit 1")
+	f.Write("root/ok.sh", "cat >/dev/null; printf 'Content-Type: text/plain\\n\\nok'")
+	f.Write("root/private/x", "private")
+	f.Write("users.htpasswd", user(t, "alice", "pass-of-alice"))
+	f.Config(logSites)
 	return f, f.run()
 }
 
@@ -67,20 +69,20 @@ type line struct {
 
 // lines waits until a log in JSON has n lines and takes them apart.
 func (f *folder) lines(name string, n int) []line {
-	f.t.Helper()
-	eventually(f.t, name+" has its lines", func() bool { return f.exists(name) && strings.Count(f.read(name), "\n") >= n })
+	f.T.Helper()
+	rig.Eventually(f.T, name+" has its lines", func() bool { return f.exists(name) && strings.Count(f.Read(name), "\n") >= n })
 	var all []line
-	for text := range strings.Lines(f.read(name)) {
+	for text := range strings.Lines(f.Read(name)) {
 		var l line
 		d := json.NewDecoder(strings.NewReader(text))
 		d.DisallowUnknownFields()
 		if err := d.Decode(&l); err != nil {
-			f.t.Fatalf("%s: %v: %s", name, err, text)
+			f.T.Fatalf("%s: %v: %s", name, err, text)
 		}
 		all = append(all, l)
 	}
 	if len(all) != n {
-		f.t.Fatalf("%s has %d lines, want %d:\n%s", name, len(all), n, f.read(name))
+		f.T.Fatalf("%s has %d lines, want %d:\n%s", name, len(all), n, f.Read(name))
 	}
 	return all
 }
@@ -89,7 +91,7 @@ func TestLogJSON(t *testing.T) {
 	t.Parallel()
 	f, _ := newLogs(t)
 	// On one connection, what is logged is in the order of what was asked.
-	w := dial(t, f.addr("plain"))
+	w := dial(t, f.Addr("plain"))
 	for _, raw := range []string{
 		request("GET", "/a.txt?q=1", "Range: bytes=0-3", "User-Agent: a \"quoted\"\tone", "Referer: http://u:p@ref.example/"),
 		request("GET", "/private/x", basic("alice", "pass-of-alice")),
@@ -132,7 +134,7 @@ func TestLogJSON(t *testing.T) {
 			t.Errorf("line %d: %+v, want %+v", i, l, want)
 		}
 	}
-	ask(t, f.addr("plain"), "\x01\x02 rubbish\r\n\r\n")
+	ask(t, f.Addr("plain"), "\x01\x02 rubbish\r\n\r\n")
 	if l := f.lines("logs/plain/failed.log", 4)[3]; l.Status != 400 || l.Error == "" || l.Remote != "127.0.0.1" {
 		t.Errorf("rubbish: %+v", l)
 	}
@@ -141,7 +143,7 @@ func TestLogJSON(t *testing.T) {
 func TestLogCombined(t *testing.T) {
 	t.Parallel()
 	f, _ := newLogs(t)
-	w := dial(t, f.addr("combined"))
+	w := dial(t, f.Addr("combined"))
 	for _, raw := range []string{
 		request("GET", "/a.txt", basic("alice", "pass-of-alice"), `User-Agent: x"y`),
 		request("GET", "/private/x", basic("alice", "pass-of-alice"), "Referer: http://ref.example/"),
@@ -151,14 +153,14 @@ func TestLogCombined(t *testing.T) {
 		w.answer(t, "GET")
 	}
 	const name = "elsewhere/combined.log"
-	eventually(t, "three lines", func() bool { return f.exists(name) && strings.Count(f.read(name), "\n") == 3 })
+	rig.Eventually(t, "three lines", func() bool { return f.exists(name) && strings.Count(f.Read(name), "\n") == 3 })
 	const when = `\[\d\d/[A-Z][a-z][a-z]/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\]`
 	for i, want := range []string{
 		`^127\.0\.0\.1 - - ` + when + ` "GET /a\.txt HTTP/1\.1" 200 10 "-" "x\\"y"$`,
 		`^127\.0\.0\.1 - alice ` + when + ` "GET /private/x HTTP/1\.1" 200 7 "http://ref\.example/" "-"$`,
 		`^127\.0\.0\.1 - - ` + when + ` ".*" 400 \d+ "-" "-"$`,
 	} {
-		if l := strings.Split(f.read(name), "\n")[i]; !regexp.MustCompile(want).MatchString(l) {
+		if l := strings.Split(f.Read(name), "\n")[i]; !regexp.MustCompile(want).MatchString(l) {
 			t.Errorf("%s\ndoes not match %s", l, want)
 		}
 	}
@@ -167,7 +169,7 @@ func TestLogCombined(t *testing.T) {
 func TestLogBody(t *testing.T) {
 	t.Parallel()
 	f, _ := newLogs(t)
-	addr := f.addr("body")
+	addr := f.Addr("body")
 	ask(t, addr, requestWith("POST", "/ok.sh", "kept-by-nobody"))
 	ask(t, addr, requestWith("POST", "/fail.sh", "0123456789-and-more"))
 	if failed := f.lines("logs/body/failed.log", 1); failed[0].Body != "0123456789" || failed[0].Received != 19 {
@@ -202,23 +204,19 @@ func TestLogsHoldNoSecrets(t *testing.T) {
 				"GET / HTTP/1.1\r\nHost: alice:" + secret + "@h\r\n\r\n",
 				"CONNECT alice:" + secret + "@h:1 HTTP/1.1\r\nHost: h\r\n\r\n",
 			} {
-				pages.WriteString(ask(t, f.addr(site), raw).body)
+				pages.WriteString(ask(t, f.Addr(site), raw).body)
 			}
 		}
 	}
-	ask(t, f.addr("plain"), request("GET", "/private/x", basic("alice", "pass-of-alice")))
+	ask(t, f.Addr("plain"), request("GET", "/private/x", basic("alice", "pass-of-alice")))
 	_, metrics, err := p.ask("GET", "/metrics")
-	if err != nil {
-		t.Fatal(err)
-	}
+	rig.Must(t, err)
 	_, sites, err := p.ask("GET", "/api/sites")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.stop() // writes what is buffered
-	texts := map[string]string{"the process's log": p.stderr.String(), "/metrics": metrics, "/api/sites": sites, "the error pages": pages.String()}
+	rig.Must(t, err)
+	p.Stop() // writes what is buffered
+	texts := map[string]string{"the process's log": p.Stderr.String(), "/metrics": metrics, "/api/sites": sites, "the error pages": pages.String()}
 	for _, name := range []string{"logs/plain/passed.log", "logs/plain/failed.log", "logs/body/failed.log", "elsewhere/combined.log"} {
-		texts[name] = f.read(name)
+		texts[name] = f.Read(name)
 	}
 	encoded := strings.TrimPrefix(basic("alice", secret), "Authorization: Basic ")
 	right := strings.TrimPrefix(basic("alice", "pass-of-alice"), "Authorization: Basic ")
@@ -237,18 +235,16 @@ func TestLogsHoldNoSecrets(t *testing.T) {
 func TestLogReopen(t *testing.T) {
 	t.Parallel()
 	f, p := newLogs(t)
-	addr := f.addr("plain")
+	addr := f.Addr("plain")
 	ask(t, addr, request("GET", "/a.txt?before"))
 	f.lines("logs/plain/passed.log", 1)
-	if err := os.Rename(f.path("logs/plain/passed.log"), f.path("logs/plain/passed.log.1")); err != nil {
-		t.Fatal(err)
-	}
+	rig.Must(t, os.Rename(f.Path("logs/plain/passed.log"), f.Path("logs/plain/passed.log.1")))
 	ask(t, addr, request("GET", "/a.txt?between"))
 	if old := f.lines("logs/plain/passed.log.1", 2); old[1].Target != "/a.txt?between" {
 		t.Errorf("%+v", old)
 	}
-	p.signal(syscall.SIGUSR1)
-	eventually(t, "a new file is there", func() bool { return f.exists("logs/plain/passed.log") })
+	p.Signal(syscall.SIGUSR1)
+	rig.Eventually(t, "a new file is there", func() bool { return f.exists("logs/plain/passed.log") })
 	ask(t, addr, request("GET", "/a.txt?after"))
 	if now := f.lines("logs/plain/passed.log", 1); now[0].Target != "/a.txt?after" {
 		t.Errorf("%+v", now)

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"sited/rig"
 )
 
 const shownSites = `
@@ -58,13 +60,13 @@ func jsonLine(second int, site, target string, status int, more string) string {
 func newShown(t *testing.T) *folder {
 	t.Helper()
 	f := newFolder(t)
-	f.write("sites.hcl", shownSites)
-	f.write("root/index.html", "")
-	f.write("logs/shop/passed.log", jsonLine(1, "shop", "/1", 200, "")+jsonLine(3, "shop", "/3", 304, "")+jsonLine(6, "other", "/6", 200, "")+jsonLine(7, "shop", "/7", 201, `,"user":"alice"`))
-	f.write("logs/shop/failed.log", jsonLine(2, "shop", "/2", 404, `,"error":"no such file"`)+
+	f.Write("sites.hcl", shownSites)
+	f.Write("root/index.html", "")
+	f.Write("logs/shop/passed.log", jsonLine(1, "shop", "/1", 200, "")+jsonLine(3, "shop", "/3", 304, "")+jsonLine(6, "other", "/6", 200, "")+jsonLine(7, "shop", "/7", 201, `,"user":"alice"`))
+	f.Write("logs/shop/failed.log", jsonLine(2, "shop", "/2", 404, `,"error":"no such file"`)+
 		`{"time":"2026-11-23T08:15:05.000Z","id":"00000000000000ff","site":"shop","script":".php","stderr":"PHP Warning"}`+"\n"+
 		jsonLine(8, "shop", "/8", 502, `,"error":"\u001b[2Jscript\n"`)+`{"time":"2026-11-23T08:15:`)
-	f.write("all.log", `192.0.2.8 - - [23/Nov/2026:09:15:04 +0100] "GET /4 HTTP/1.1" 200 5 "-" "x`+"\x1b]0;title\a\u202e"+`"`+"\n")
+	f.Write("all.log", `192.0.2.8 - - [23/Nov/2026:09:15:04 +0100] "GET /4 HTTP/1.1" 200 5 "-" "x`+"\x1b]0;title\a\u202e"+`"`+"\n")
 	return f
 }
 
@@ -93,9 +95,9 @@ func TestLogsShows(t *testing.T) {
 		{"-n 1 other", shop[5] + "\n"},
 		{"blog quiet sites.hcl", shop[3] + "\n"},
 		{"quiet ./sites.hcl", ""},
-		{"blog --raw", f.read("all.log")},
+		{"blog --raw", f.Read("all.log")},
 		{"blog --json", `{"time":"2026-11-23T08:15:04Z","site":"blog","remote":"192.0.2.8","method":"GET","target":"/4","version":"1.1","status":200,"bytes":5,"referer":"","user_agent":"x\u001b]0;title\u0007` + "\u202e\"}\n"},
-		{"-n 1 -json shop", strings.SplitAfter(f.read("logs/shop/failed.log"), "\n")[2]},
+		{"-n 1 -json shop", strings.SplitAfter(f.Read("logs/shop/failed.log"), "\n")[2]},
 		{"-n 1 --color=always blog", "2026-11-23T08:15:04Z     blog \x1b[32m200\x1b[0m GET  /4 - 5B 192.0.2.8\n"},
 		{"-n 1 --color=always shop", narrow(strings.NewReplacer(" 502 ", " \x1b[31m502\x1b[0m ", `\x1b[2Jscript\n`, "\x1b[31m"+`\x1b[2Jscript\n`+"\x1b[0m").Replace(shop[7]))},
 	} {
@@ -106,7 +108,7 @@ func TestLogsShows(t *testing.T) {
 		}
 	}
 	for args, want := range map[string]string{
-		"shpo":             `there is no site "shpo" in ` + f.path("sites.hcl") + `; did you mean "shop"?`,
+		"shpo":             `there is no site "shpo" in ` + f.Path("sites.hcl") + `; did you mean "shop"?`,
 		"nobody":           `there are: shop, blog, quiet, other`,
 		"--color=pink":     `--color "pink": it is auto, always or never`,
 		"-n -1":            "0 or more",
@@ -118,7 +120,7 @@ func TestLogsShows(t *testing.T) {
 			t.Errorf("logs %s: status %d, %s%s; want %s", args, r.status, r.stdout, r.stderr, want)
 		}
 	}
-	f.write("sites.hcl", strings.Replace(shownSites, "8081", `"x"`, 1))
+	f.Write("sites.hcl", strings.Replace(shownSites, "8081", `"x"`, 1))
 	if r := f.sited("", "logs", "shop"); r.status != 1 || !strings.Contains(r.stderr, `the site "shop" has errors`) || !strings.Contains(r.stderr, "Invalid number") {
 		t.Errorf("a refused site: %+v", r)
 	}
@@ -143,11 +145,9 @@ func TestLogsOnATerminal(t *testing.T) {
 		{"--color=always", "NO_COLOR=1", true},
 	} {
 		terminal, name := openTerminal(t)
-		cmd := exec.Command(binary, append([]string{"logs", "shop", "blog"}, strings.Fields(c.args)...)...)
-		cmd.Dir, cmd.Env, cmd.Stdout = f.dir, append(environment(), c.env), name
-		if err := cmd.Run(); err != nil {
-			t.Fatal(err)
-		}
+		cmd := f.Command(append([]string{"logs", "shop", "blog"}, strings.Fields(c.args)...)...)
+		cmd.Dir, cmd.Env, cmd.Stdout = f.Dir, append(cmd.Env, c.env), name
+		rig.Must(t, cmd.Run())
 		name.Close()
 		var shown strings.Builder
 		for buf := make([]byte, 4096); ; { // until there is no other end (EIO)
@@ -176,30 +176,22 @@ func openTerminal(t *testing.T) (terminal, end *os.File) {
 	}
 	t.Cleanup(func() { terminal.Close() })
 	fd := int(terminal.Fd())
-	if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
-		t.Fatal(err)
-	}
+	rig.Must(t, unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0))
 	n, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
-	if err != nil {
-		t.Fatal(err)
-	}
+	rig.Must(t, err)
 	end, err = os.OpenFile(fmt.Sprint("/dev/pts/", n), os.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	rig.Must(t, err)
 	return terminal, end
 }
 
 // follow runs `sited logs -f`.
-func (f *folder) follow(args ...string) (*exec.Cmd, *buffer) {
-	f.t.Helper()
-	var out buffer
-	cmd := exec.Command(binary, append([]string{"logs", "-f"}, args...)...)
-	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = f.dir, environment(), &out, &out
-	if err := cmd.Start(); err != nil {
-		f.t.Fatal(err)
-	}
-	f.t.Cleanup(func() {
+func (f *folder) follow(args ...string) (*exec.Cmd, *rig.Buffer) {
+	f.T.Helper()
+	var out rig.Buffer
+	cmd := f.Command(append([]string{"logs", "-f"}, args...)...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = f.Dir, &out, &out
+	rig.Must(f.T, cmd.Start())
+	f.T.Cleanup(func() {
 		if cmd.ProcessState == nil {
 			cmd.Process.Kill()
 			cmd.Wait()
@@ -209,15 +201,12 @@ func (f *folder) follow(args ...string) (*exec.Cmd, *buffer) {
 }
 
 func (f *folder) appendTo(name, text string) {
-	f.t.Helper()
-	file, err := os.OpenFile(f.path(name), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o644)
-	if err != nil {
-		f.t.Fatal(err)
-	}
+	f.T.Helper()
+	file, err := os.OpenFile(f.Path(name), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o644)
+	rig.Must(f.T, err)
 	defer file.Close()
-	if _, err := file.WriteString(text); err != nil {
-		f.t.Fatal(err)
-	}
+	_, err = file.WriteString(text)
+	rig.Must(f.T, err)
 }
 
 // What others do to files while they are followed: what is appended is shown,
@@ -225,42 +214,34 @@ func (f *folder) appendTo(name, text string) {
 func TestLogsFollowsFiles(t *testing.T) {
 	t.Parallel()
 	f := newShown(t)
-	if err := os.RemoveAll(f.path("logs")); err != nil {
-		t.Fatal(err)
-	}
+	rig.Must(t, os.RemoveAll(f.Path("logs")))
 	cmd, out := f.follow("-n", "1", "--raw", "shop", "blog")
 	shows := func(what, text string) {
 		t.Helper()
-		eventually(t, what, func() bool { return strings.Contains(out.String(), text) })
+		rig.Eventually(t, what, func() bool { return strings.Contains(out.String(), text) })
 	}
 	shows("the last line", "/4 ")
 	const name = "logs/shop/failed.log"
-	f.write(name, "first\n") // which was not there
+	f.Write(name, "first\n") // which was not there
 	shows("a new file", "first\n")
 	f.appendTo(name, "sec")
 	f.appendTo("all.log", "third\n")
 	shows("another file", "third\n")
 	f.appendTo(name, "ond\n")
 	shows("a line in two pieces", "second\n")
-	if err := os.Rename(f.path(name), f.path(name+".1")); err != nil {
-		t.Fatal(err)
-	}
+	rig.Must(t, os.Rename(f.Path(name), f.Path(name+".1")))
 	f.appendTo(name+".1", "fourth\n")
 	shows("what comes to a renamed file", "fourth\n")
 	f.appendTo(name, "fifth\n")
 	shows("the one in its place", "fifth\n")
 	f.appendTo(name+".1", "sixth\n")
 	shows("a late line", "sixth\n")
-	if err := os.Truncate(f.path(name), 0); err != nil {
-		t.Fatal(err)
-	}
+	rig.Must(t, os.Truncate(f.Path(name), 0))
 	f.appendTo("all.log", "between\n")
 	shows("it goes on", "between\n")
 	f.appendTo(name, "7\n")
 	shows("what comes after a truncation", "\n7\n")
-	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
-		t.Fatal(err)
-	}
+	rig.Must(t, cmd.Process.Signal(syscall.SIGINT))
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("at SIGINT: %v", err)
 	}
@@ -276,7 +257,7 @@ func TestLogsFollowsFiles(t *testing.T) {
 func TestLogsFollowsRotation(t *testing.T) {
 	t.Parallel()
 	f := newFolder(t, "web")
-	f.write("root/a.txt", "a")
+	f.Write("root/a.txt", "a")
 	const text = `
 admin {
   @admin
@@ -290,43 +271,41 @@ site "web" {
   }
 }
 `
-	f.config(strings.Replace(text, "SIZE", "2KiB", 1))
+	f.Config(strings.Replace(text, "SIZE", "2KiB", 1))
 	p := f.run()
 	_, out := f.follow("-n", "100")
 	asked := 0
 	ask3 := func() {
 		for range 3 { // a second's lines
 			asked++
-			ask(t, f.addr("web"), request("GET", fmt.Sprintf("/a.txt?%03d&%s", asked, strings.Repeat("x", 200))))
+			ask(t, f.Addr("web"), request("GET", fmt.Sprintf("/a.txt?%03d&%s", asked, strings.Repeat("x", 200))))
 		}
-		eventually(t, "they are shown", func() bool { return strings.Contains(out.String(), fmt.Sprintf("/a.txt?%03d&", asked)) })
+		rig.Eventually(t, "they are shown", func() bool { return strings.Contains(out.String(), fmt.Sprintf("/a.txt?%03d&", asked)) })
 	}
 	rotated := func() []string {
-		names, err := filepath.Glob(f.path("logs/web/passed-*.log.gz"))
-		if err != nil {
-			t.Fatal(err)
-		}
+		names, err := filepath.Glob(f.Path("logs/web/passed-*.log.gz"))
+		rig.Must(t, err)
 		return names
 	}
 	for len(rotated()) < 3 {
 		ask3()
 	}
-	f.config(strings.Replace(text, "SIZE", "0B", 1)) // the same file, and another generation
+	f.Config(strings.Replace(text, "SIZE", "0B", 1)) // the same file, and another generation
 	p.reloads("applied")
 	ask3()
-	p.stop()
+	p.Stop()
 	for i := 1; i <= asked; i++ {
 		if n := strings.Count(out.String(), fmt.Sprintf("/a.txt?%03d&", i)); n != 1 {
 			t.Errorf("request %d is shown %d times", i, n)
 		}
 	}
-	all := f.read("logs/web/passed.log")
-	names, err := filepath.Glob(f.path("logs/web/passed-*"))
+	all := f.Read("logs/web/passed.log")
+	names, err := filepath.Glob(f.Path("logs/web/passed-*"))
 	if err != nil || len(names) < 3 {
 		t.Fatalf("rotated: %q, %v", names, err)
 	}
 	for _, name := range names {
-		r := execute(t, f.dir, "", "zcat", "-f", name)
+		r := execute(t, f.Dir, "", "zcat", "-f", name)
 		if r.status != 0 {
 			t.Errorf("%s: %s", name, r.stderr)
 		}

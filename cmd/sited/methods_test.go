@@ -6,13 +6,15 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"sited/rig"
 )
 
 func TestGetAndHead(t *testing.T) {
 	t.Parallel()
 	f := newSites(t)
 	f.run()
-	addr := f.addr("static")
+	addr := f.Addr("static")
 	a := ask(t, addr, request("GET", "/hello.txt"))
 	etag, modified := a.get("ETag"), a.get("Last-Modified")
 	if a.status != 200 || a.body != "hello, world\n" || etag == "" || modified == "" || a.get("Accept-Ranges") != "bytes" {
@@ -72,7 +74,7 @@ func TestGetAndHead(t *testing.T) {
 	if a := ask(t, addr, request("GET", "//sub")); a.status != 301 || !strings.HasPrefix(a.get("Location"), "/sub/") {
 		t.Errorf("a redirect must not lead to another host: %d to %q", a.status, a.get("Location"))
 	}
-	if a := ask(t, f.addr("app"), requestWith("POST", "/index.html", "x")); a.status != 405 || strings.Contains(a.get("Allow"), "POST") || !strings.Contains(a.get("Allow"), "GET") {
+	if a := ask(t, f.Addr("app"), requestWith("POST", "/index.html", "x")); a.status != 405 || strings.Contains(a.get("Allow"), "POST") || !strings.Contains(a.get("Allow"), "GET") {
 		t.Errorf("POST of a file: %d, Allow %q", a.status, a.get("Allow"))
 	}
 }
@@ -82,7 +84,7 @@ func TestOptions(t *testing.T) {
 	f := newSites(t)
 	f.run()
 	for _, target := range []string{"/", "/hello.txt", "/nothing", "*"} {
-		if a := ask(t, f.addr("static"), request("OPTIONS", target)); a.status != 204 || a.get("Allow") != "GET, HEAD, OPTIONS" {
+		if a := ask(t, f.Addr("static"), request("OPTIONS", target)); a.status != 204 || a.get("Allow") != "GET, HEAD, OPTIONS" {
 			t.Errorf("OPTIONS %s: %d, Allow %q", target, a.status, a.get("Allow"))
 		}
 	}
@@ -92,7 +94,7 @@ func TestPutAndDelete(t *testing.T) {
 	t.Parallel()
 	f := newSites(t)
 	p := f.run()
-	addr, alice := f.addr("upload"), basic("alice", "wonder")
+	addr, alice := f.Addr("upload"), basic("alice", "wonder")
 	put := func(path, body string, fields ...string) *answer {
 		t.Helper()
 		return ask(t, addr, requestWith("PUT", path, body, append(fields, alice)...))
@@ -115,8 +117,8 @@ func TestPutAndDelete(t *testing.T) {
 		if a := put("/a.txt", "three", "If-Match: "+first.get("ETag")); a.status != 412 {
 			t.Errorf("If-Match of what was there: %d", a.status)
 		}
-		if f.read("upload/a.txt") != "two" {
-			t.Errorf("stored: %q", f.read("upload/a.txt"))
+		if f.Read("upload/a.txt") != "two" {
+			t.Errorf("stored: %q", f.Read("upload/a.txt"))
 		}
 		if a := ask(t, addr, request("DELETE", "/a.txt", alice, "If-Match: "+first.get("ETag"))); a.status != 412 {
 			t.Errorf("DELETE of what was there: %d", a.status)
@@ -151,12 +153,12 @@ func TestPutAndDelete(t *testing.T) {
 				t.Errorf("%.40q: %d, want %d", tt.raw, a.status, tt.status)
 			}
 		}
-		if f.read("upload/chunked") != "abc" {
-			t.Errorf("chunked: %q", f.read("upload/chunked"))
+		if f.Read("upload/chunked") != "abc" {
+			t.Errorf("chunked: %q", f.Read("upload/chunked"))
 		}
 	})
 	t.Run("killed half way", func(t *testing.T) {
-		f.write("upload/old.txt", "as it was")
+		f.Write("upload/old.txt", "as it was")
 		before := strings.Join(f.names("upload"), " ")
 		for _, raw := range []string{
 			request("PUT", "/old.txt", alice, "Content-Length: 100000") + strings.Repeat("x", 50_000),
@@ -167,18 +169,18 @@ func TestPutAndDelete(t *testing.T) {
 			for _, reset := range []bool{false, true} {
 				w := dial(t, addr)
 				w.send(t, raw)
-				eventually(t, "the upload has begun or is over", func() bool {
+				rig.Eventually(t, "the upload has begun or is over", func() bool {
 					return strings.Contains(raw, "nonsense") || uploading(p) || len(f.names("upload")) > len(strings.Fields(before))
 				})
 				if reset {
 					w.SetLinger(0)
 				}
 				w.Close()
-				eventually(t, "nothing is left", func() bool { return strings.Join(f.names("upload"), " ") == before && !uploading(p) })
+				rig.Eventually(t, "nothing is left", func() bool { return strings.Join(f.names("upload"), " ") == before && !uploading(p) })
 			}
 		}
-		if f.read("upload/old.txt") != "as it was" {
-			t.Errorf("old.txt: %q", f.read("upload/old.txt"))
+		if f.Read("upload/old.txt") != "as it was" {
+			t.Errorf("old.txt: %q", f.Read("upload/old.txt"))
 		}
 	})
 	t.Run("read while replaced", func(t *testing.T) {
@@ -210,12 +212,10 @@ func TestPutAndDelete(t *testing.T) {
 // uploading reports whether the process holds a file without a name, as it does
 // while it receives an upload where the file system has such files.
 func uploading(p *process) bool {
-	p.t.Helper()
-	folder := fmt.Sprintf("/proc/%d/fd/", p.cmd.Process.Pid)
+	p.Rig.T.Helper()
+	folder := fmt.Sprintf("/proc/%d/fd/", p.Cmd.Process.Pid)
 	open, err := os.ReadDir(folder)
-	if err != nil {
-		p.t.Fatal(err)
-	}
+	rig.Must(p.Rig.T, err)
 	for _, e := range open {
 		if to, err := os.Readlink(folder + e.Name()); err == nil && strings.Contains(to, "/upload/#") {
 			return true
@@ -227,14 +227,14 @@ func uploading(p *process) bool {
 func TestTunnel(t *testing.T) {
 	t.Parallel()
 	f := newSites(t)
-	f.config(strings.Replace(threeSites, `connect { allow = ["@@echo"] }`, `connect { allow = ["@@echo", "`+f.ip+`:9", "localhost:*"] }
+	f.Config(strings.Replace(threeSites, `connect { allow = ["@@echo"] }`, `connect { allow = ["@@echo", "`+f.IP+`:9", "localhost:*"] }
   timeouts { idle = "400ms" }`, 1))
 	p := f.run()
 	f.echo()
-	addr := f.addr("app")
+	addr := f.Addr("app")
 	open := func(t *testing.T) *wire {
 		w := dial(t, addr)
-		w.send(t, "CONNECT "+f.addr("echo")+" HTTP/1.1\r\nHost: "+f.addr("echo")+"\r\n\r\nearly ")
+		w.send(t, "CONNECT "+f.Addr("echo")+" HTTP/1.1\r\nHost: "+f.Addr("echo")+"\r\n\r\nearly ")
 		if a := w.answer(t, "CONNECT"); a.status != 200 {
 			t.Fatalf("%+v", a)
 		}
@@ -264,7 +264,7 @@ func TestTunnel(t *testing.T) {
 		if rest, err := io.ReadAll(w.r); err != nil || len(rest) != 100_000 {
 			t.Errorf("after our end: %d bytes, %v", len(rest), err)
 		}
-		eventually(t, "the bytes are counted", func() bool {
+		rig.Eventually(t, "the bytes are counted", func() bool {
 			m := p.scrape()
 			return m[`sited_tunnels{site="app"}`] == 0 &&
 				m[`sited_tunnel_bytes_total{direction="to_target",site="app"}`] == 100_009 &&
@@ -282,8 +282,8 @@ func TestTunnel(t *testing.T) {
 			"127.0.0.1:1":     403, // not allowed
 			"localhost:1":     403, // a name for a loopback address
 			"LOCALHOST.:1":    403,
-			f.ip + ":1":       403,
-			f.ip + ":9":       502, // allowed, and nobody there
+			f.IP + ":1":       403,
+			f.IP + ":9":       502, // allowed, and nobody there
 			"[::1]:1":         403,
 			"a.example:99999": 400,
 		} {

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"sited/rig"
 )
 
 // siteMetrics are the metrics with a site label, and their other labels with a
@@ -74,16 +76,16 @@ func TestMetricsCount(t *testing.T) {
 	f := newSites(t)
 	p := f.run()
 	for range 3 {
-		ask(t, f.addr("static"), request("GET", "/hello.txt"))
+		ask(t, f.Addr("static"), request("GET", "/hello.txt"))
 	}
-	ask(t, f.addr("static"), request("HEAD", "/hello.txt"))
-	ask(t, f.addr("static"), request("GET", "/nothing", "User-Agent: evil\"} 1"))
-	ask(t, f.addr("static"), request("BREW", "/"))
-	ask(t, f.addr("static"), "GET / HTTP/1.1\r\n\r\n")
-	ask(t, f.addr("app"), requestWith("POST", "/echo.sh", "12345"))
-	ask(t, f.addr("upload"), request("GET", "/private/secret.txt", basic("alice", "wrong")))
-	ask(t, f.addr("upload"), request("GET", "/private/secret.txt"))
-	kept := dial(t, f.addr("upload"))
+	ask(t, f.Addr("static"), request("HEAD", "/hello.txt"))
+	ask(t, f.Addr("static"), request("GET", "/nothing", "User-Agent: evil\"} 1"))
+	ask(t, f.Addr("static"), request("BREW", "/"))
+	ask(t, f.Addr("static"), "GET / HTTP/1.1\r\n\r\n")
+	ask(t, f.Addr("app"), requestWith("POST", "/echo.sh", "12345"))
+	ask(t, f.Addr("upload"), request("GET", "/private/secret.txt", basic("alice", "wrong")))
+	ask(t, f.Addr("upload"), request("GET", "/private/secret.txt"))
+	kept := dial(t, f.Addr("upload"))
 	kept.get(t, "/public.txt")
 	want := map[string]float64{
 		`http_requests_total{code="200",method="GET",site="static"}`:         3,
@@ -115,7 +117,7 @@ func TestMetricsCount(t *testing.T) {
 			t.Errorf("not as counted here:%s", wrong)
 		}
 	}()
-	eventually(t, "the counts are right", func() bool {
+	rig.Eventually(t, "the counts are right", func() bool {
 		m := p.scrape()
 		wrong = ""
 		for name, value := range want {
@@ -133,18 +135,16 @@ func TestMetricsCount(t *testing.T) {
 }
 
 func TestPromtool(t *testing.T) {
-	need(t, "promtool")
+	rig.Need(t, "promtool")
 	t.Parallel()
 	f := newSites(t)
 	p := f.run()
 	for _, raw := range []string{request("GET", "/"), request("BREW", "/"), "rubbish\r\n\r\n"} {
-		ask(t, f.addr("app"), raw)
+		ask(t, f.Addr("app"), raw)
 	}
 	_, text, err := p.ask("GET", "/metrics")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if r := execute(t, f.dir, text, "promtool", "check", "metrics"); r.status != 0 || r.stdout+r.stderr != "" {
+	rig.Must(t, err)
+	if r := execute(t, f.Dir, text, "promtool", "check", "metrics"); r.status != 0 || r.stdout+r.stderr != "" {
 		t.Errorf("promtool: %+v", r)
 	}
 	res, _, err := p.ask("GET", "/metrics", "Accept", "application/openmetrics-text; version=1.0.0")
@@ -183,18 +183,16 @@ func TestAdmin(t *testing.T) {
 		{"POST", "/api/reload", []string{"Host", "evil.example"}, 421, ""},
 	} {
 		res, body, err := p.ask(tt.method, tt.path, tt.fields...)
-		if err != nil {
-			t.Fatal(err)
-		}
+		rig.Must(t, err)
 		if res.StatusCode != tt.status || !strings.Contains(body, tt.body) {
 			t.Errorf("%s %s %q: %d %.200q, want %d %q", tt.method, tt.path, tt.fields, res.StatusCode, body, tt.status, tt.body)
 		}
 	}
 	s, err := p.sites()
-	if err != nil || s.FormatVersion != 1 || s.PID != p.cmd.Process.Pid || len(s.Sites) != 3 {
+	if err != nil || s.FormatVersion != 1 || s.PID != p.Cmd.Process.Pid || len(s.Sites) != 3 {
 		t.Errorf("%+v, %v", s, err)
 	}
-	if got := p.site("upload"); got.Addr != f.addr("upload") || got.State != "serving" || got.Generation != 1 || !got.ConfigCurrent {
+	if got := p.site("upload"); got.Addr != f.Addr("upload") || got.State != "serving" || got.Generation != 1 || !got.ConfigCurrent {
 		t.Errorf("%+v", got)
 	}
 }
@@ -205,15 +203,16 @@ func TestAdminMoves(t *testing.T) {
 	t.Parallel()
 	f := newSites(t, "elsewhere")
 	p := f.run()
-	f.config(strings.Replace(threeSites, "@admin", "@elsewhere", 1))
+	f.Config(strings.Replace(threeSites, "@admin", "@elsewhere", 1))
 	p.reload() // the answer comes from the one or from the other
-	p.admin = f.addr("elsewhere")
-	eventually(t, "it answers at its new address", func() bool {
+	old := f.Addr("admin")
+	f.Addrs["admin"] = f.Addr("elsewhere")
+	rig.Eventually(t, "it answers at its new address", func() bool {
 		_, body, err := p.ask("GET", "/readyz")
 		return err == nil && body == "ready\n"
 	})
-	eventually(t, "the old address is free", func() bool {
-		ln, err := net.Listen("tcp", f.addr("admin"))
+	rig.Eventually(t, "the old address is free", func() bool {
+		ln, err := net.Listen("tcp", old)
 		if err != nil {
 			return false
 		}

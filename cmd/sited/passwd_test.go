@@ -6,19 +6,17 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"sited/rig"
 )
 
 // Passwords that are set at the same time are all there afterwards; a link stays
 // one, and permissions stay as they were.
 func TestPasswdKeepsWhatIsThere(t *testing.T) {
 	f := newFolder(t)
-	file, link := f.path("users"), f.path("link")
-	if err := os.WriteFile(file, []byte("# ours\n"), 0o604); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink("users", link); err != nil {
-		t.Fatal(err)
-	}
+	file, link := f.Path("users"), f.Path("link")
+	rig.Must(t, os.WriteFile(file, []byte("# ours\n"), 0o604))
+	rig.Must(t, os.Symlink("users", link))
 	var all sync.WaitGroup
 	for i := range 6 {
 		all.Go(func() {
@@ -28,17 +26,14 @@ func TestPasswdKeepsWhatIsThere(t *testing.T) {
 		})
 	}
 	all.Wait()
-	b, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
+	text := f.Read("users")
 	for i := range 6 {
-		if !strings.Contains(string(b), fmt.Sprintf("user%d:$2", i)) {
-			t.Errorf("user%d is missing:\n%s", i, b)
+		if !strings.Contains(text, fmt.Sprintf("user%d:$2", i)) {
+			t.Errorf("user%d is missing:\n%s", i, text)
 		}
 	}
-	if !strings.HasPrefix(string(b), "# ours\n") || strings.Contains(string(b), "secret") {
-		t.Errorf("file:\n%s", b)
+	if !strings.HasPrefix(text, "# ours\n") || strings.Contains(text, "secret") {
+		t.Errorf("file:\n%s", text)
 	}
 	if info, err := os.Lstat(link); err != nil || info.Mode()&os.ModeSymlink == 0 {
 		t.Errorf("the link is gone: %v, %v", info, err)

@@ -5,173 +5,50 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
-	"net"
 	"net/http"
-	"os"
 	"os/exec"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
-	"time"
+
+	"sited/rig"
 )
 
-// patience is how long anything may take that is waited for.
-const patience = 20 * time.Second
+// process is `sited run` with what these tests do with it.
+type process struct{ *rig.Process }
 
-// eventually polls until ok, and fails the test when that takes too long.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !ok(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within %v: %s", patience, what)
-		}
-	}
-}
-
-// buffer collects what a process writes while others read it.
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
-
-// process is `sited run` on a folder.
-type process struct {
-	t              *testing.T
-	cmd            *exec.Cmd
-	admin          string
-	stdout, stderr buffer
-	done           chan struct{} // closed when it has ended
-}
-
-// run starts `sited run` on f's sites.hcl and waits until it runs. It is ended,
-// if the test has not done so, when the test is over.
-func (f *folder) run(flags ...string) *process { return f.runWith(nil, flags...) }
-
-// runWith is run with more environment variables.
-func (f *folder) runWith(env []string, flags ...string) *process {
-	f.t.Helper()
-	p := f.launch(env, flags...)
-	eventually(f.t, "sited runs", func() bool {
+// run starts `sited run` on f's sites.hcl and waits until it runs, whether or not
+// all sites are up.
+func (f *folder) run(flags ...string) *process {
+	f.T.Helper()
+	p := &process{f.Launch(flags...)}
+	rig.Eventually(f.T, "sited runs", func() bool {
 		status, err := p.sites()
-		if p.ended() {
-			f.t.Fatal("sited ended")
+		if p.Ended() {
+			f.T.Fatal("sited ended")
 		}
-		return err == nil && status.Phase == "running" && strings.Contains(p.stdout.String(), "(admin)")
+		return err == nil && status.Phase == "running" && strings.Contains(p.Stdout.String(), "(admin)")
 	})
 	return p
-}
-
-// launch is run without the wait.
-func (f *folder) launch(env []string, flags ...string) *process {
-	f.t.Helper()
-	p := &process{t: f.t, admin: f.addr("admin"), done: make(chan struct{})}
-	p.cmd = exec.Command(binary, append(append([]string{"run"}, flags...), f.path("sites.hcl"))...)
-	p.cmd.Env = append(environment(), env...)
-	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
-	if err := p.cmd.Start(); err != nil {
-		f.t.Fatal(err)
-	}
-	go func() {
-		p.cmd.Wait() // the status is looked at in stop
-		close(p.done)
-	}()
-	f.t.Cleanup(func() {
-		if !p.ended() {
-			p.stop()
-		}
-		if s := p.stderr.String(); strings.Contains(s, "DATA RACE") || strings.Contains(s, "panic") {
-			f.t.Error("a data race or a panic: see standard error")
-		}
-		if f.t.Failed() {
-			f.t.Logf("standard output:\n%s\nstandard error:\n%s", p.stdout.String(), p.stderr.String())
-		}
-	})
-	return p
-}
-
-// environment is that of the tests without what would change how programs
-// behave. The race detector is told not to wait a second before each exit.
-func environment() []string {
-	return []string{"PATH=" + os.Getenv("PATH"), "HOME=/nonexistent", "LC_ALL=C", "GORACE=atexit_sleep_ms=0"}
-}
-
-func (p *process) ended() bool {
-	select {
-	case <-p.done:
-		return true
-	default:
-		return false
-	}
-}
-
-func (p *process) signal(s os.Signal) {
-	p.t.Helper()
-	if err := p.cmd.Process.Signal(s); err != nil {
-		p.t.Errorf("signal %v: %v", s, err)
-	}
-}
-
-// wait waits for the end and returns the exit status.
-func (p *process) wait() int {
-	p.t.Helper()
-	select {
-	case <-p.done:
-	case <-time.After(patience):
-		p.cmd.Process.Signal(syscall.SIGQUIT) // shows where it stands
-		p.cmd.Process.Kill()
-		<-p.done
-		p.t.Errorf("sited did not end within %v", patience)
-	}
-	return p.cmd.ProcessState.ExitCode()
-}
-
-// stop ends it as a service manager does.
-func (p *process) stop() {
-	p.t.Helper()
-	p.signal(syscall.SIGTERM)
-	if status := p.wait(); status != 0 {
-		p.t.Errorf("exit status %d", status)
-	}
 }
 
 // logged waits for a line of its log that has all the words.
 func (p *process) logged(words ...string) {
-	p.t.Helper()
-	eventually(p.t, "the log says "+strings.Join(words, ", "), func() bool { return hasLine(p.stderr.String(), words...) })
+	p.Rig.T.Helper()
+	rig.Eventually(p.Rig.T, "the log says "+strings.Join(words, ", "), func() bool { return p.Said(words...) > 0 })
 }
 
-// hasLine reports whether text has a line that has all the words.
-func hasLine(text string, words ...string) bool {
-line:
-	for line := range strings.Lines(text) {
-		for _, w := range words {
-			if !strings.Contains(line, w) {
-				continue line
-			}
-		}
-		return true
-	}
-	return false
+// scrape is Scrape without an error.
+func (p *process) scrape() map[string]float64 {
+	p.Rig.T.Helper()
+	samples, err := p.Scrape()
+	rig.Must(p.Rig.T, err)
+	return samples
 }
 
 // ask asks the admin endpoint. Connections are not kept, so that they don't
 // show in what is measured.
 func (p *process) ask(method, path string, fields ...string) (*http.Response, string, error) {
-	req, err := http.NewRequest(method, "http://"+p.admin+path, nil)
+	req, err := http.NewRequest(method, p.Rig.URL("admin", path), nil)
 	if err != nil {
 		return nil, "", err
 	}
@@ -180,17 +57,7 @@ func (p *process) ask(method, path string, fields ...string) (*http.Response, st
 			req.Host = fields[i+1]
 		}
 	}
-	dialer := net.Dialer{Timeout: patience}
-	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-		return dialer.DialContext(ctx, network, addr)
-	}}
-	res, err := (&http.Client{Transport: transport, Timeout: patience}).Do(req)
-	if err != nil {
-		return nil, "", err
-	}
-	defer res.Body.Close()
-	body, err := io.ReadAll(res.Body)
-	return res, string(body), err
+	return rig.Do(req)
 }
 
 // status is what the tests read of /api/sites.
@@ -221,11 +88,9 @@ func (p *process) sites() (*status, error) {
 
 // site is what sited says of one site.
 func (p *process) site(name string) siteStatus {
-	p.t.Helper()
+	p.Rig.T.Helper()
 	s, err := p.sites()
-	if err != nil {
-		p.t.Fatal(err)
-	}
+	rig.Must(p.Rig.T, err)
 	for _, site := range s.Sites {
 		if site.Name == name {
 			return site
@@ -253,13 +118,11 @@ func (p *process) reload() (*report, error) {
 
 // reloads is reload, with the result that must come of it.
 func (p *process) reloads(want string) *report {
-	p.t.Helper()
+	p.Rig.T.Helper()
 	r, err := p.reload()
-	if err != nil {
-		p.t.Fatal(err)
-	}
+	rig.Must(p.Rig.T, err)
 	if r.Result != want {
-		p.t.Fatalf("reload: %+v; want %s", r, want)
+		p.Rig.T.Fatalf("reload: %+v; want %s", r, want)
 	}
 	return r
 }
@@ -282,17 +145,17 @@ type result struct {
 
 // sited runs a command in a folder.
 func (f *folder) sited(stdin string, args ...string) result {
-	f.t.Helper()
-	return execute(f.t, f.dir, stdin, binary, args...)
+	f.T.Helper()
+	return execute(f.T, f.Dir, stdin, binary, args...)
 }
 
-func execute(t *testing.T, dir, stdin, program string, args ...string) result {
+func execute(t testing.TB, dir, stdin, program string, args ...string) result {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*rig.Patience)
 	defer cancel()
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, program, args...)
-	cmd.Dir, cmd.Env, cmd.Stdin = dir, environment(), strings.NewReader(stdin)
+	cmd.Dir, cmd.Env, cmd.Stdin = dir, rig.Environment(), strings.NewReader(stdin)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err := cmd.Run()
 	if _, exited := errors.AsType[*exec.ExitError](err); err != nil && !exited {

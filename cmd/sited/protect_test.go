@@ -9,7 +9,7 @@ func TestProtected(t *testing.T) {
 	t.Parallel()
 	f := newSites(t)
 	p := f.run()
-	addr := f.addr("upload")
+	addr := f.Addr("upload")
 	get := func(path string, fields ...string) *answer {
 		t.Helper()
 		return ask(t, addr, request("GET", path, fields...))
@@ -84,7 +84,7 @@ func TestPasswordFileChanges(t *testing.T) {
 	t.Parallel()
 	f := newSites(t)
 	p := f.run()
-	w := dial(t, f.addr("upload"))
+	w := dial(t, f.Addr("upload"))
 	as := func(user, password string) int {
 		t.Helper()
 		w.send(t, request("GET", "/private/secret.txt", basic(user, password)))
@@ -93,24 +93,24 @@ func TestPasswordFileChanges(t *testing.T) {
 	if as("alice", "wonder") != 200 || as("alice", "other") != 401 || as("bob", "builder") != 200 {
 		t.Fatal("the passwords are not those of the file")
 	}
-	f.write("users.htpasswd", user(t, "alice", "other")+user(t, "bob", "builder"))
+	f.Write("users.htpasswd", user(t, "alice", "other")+user(t, "bob", "builder"))
 	if as("alice", "wonder") != 401 || as("alice", "other") != 200 || as("bob", "builder") != 200 {
 		t.Error("a changed password does not count at the next request")
 	}
-	f.write("users.htpasswd", "this is no password file\n")
+	f.Write("users.htpasswd", "this is no password file\n")
 	if as("alice", "other") != 200 || as("alice", "wonder") != 401 {
 		t.Error("a broken file ought to leave the last good one in force")
 	}
-	p.logged(`"site":"upload"`, f.path("users.htpasswd"))
-	f.write("users.htpasswd", user(t, "bob", "builder"))
+	p.logged(`"site":"upload"`, f.Path("users.htpasswd"))
+	f.Write("users.htpasswd", user(t, "bob", "builder"))
 	if as("alice", "other") != 401 || as("bob", "builder") != 200 {
 		t.Error("a user who was taken out still counts")
 	}
 	if r := f.sited("set by command\n", "passwd", "users.htpasswd", "carol"); r.status != 0 {
 		t.Fatalf("%+v", r)
 	}
-	if !strings.Contains(f.read("users.htpasswd"), "\ncarol:$2a$11$") {
-		t.Errorf("not bcrypt with a cost that is worth it: %q", f.read("users.htpasswd"))
+	if !strings.Contains(f.Read("users.htpasswd"), "\ncarol:$2a$11$") {
+		t.Errorf("not bcrypt with a cost that is worth it: %q", f.Read("users.htpasswd"))
 	}
 	if as("carol", "set by command") != 200 || as("bob", "builder") != 200 {
 		t.Error("a password that `sited passwd` has set does not count at the next request")
@@ -122,11 +122,11 @@ func TestPasswordFileChanges(t *testing.T) {
 func TestProtectedByItsOwnName(t *testing.T) {
 	t.Parallel()
 	f := newFolder(t, "site")
-	f.write("root/folder/index.html", "the index")
-	f.write("root/run.sh", "printf 'Content-Type: text/plain\\n\\n%s' \"$REMOTE_USER $AUTH_TYPE $HTTP_AUTHORIZATION\"")
-	f.write("root/jump.sh", "printf 'Location: /folder/\\n\\n'")
-	f.write("users", user(t, "alice", "wonder"))
-	f.config(`
+	f.Write("root/folder/index.html", "the index")
+	f.Write("root/run.sh", "printf 'Content-Type: text/plain\\n\\n%s' \"$REMOTE_USER $AUTH_TYPE $HTTP_AUTHORIZATION\"")
+	f.Write("root/jump.sh", "printf 'Location: /folder/\\n\\n'")
+	f.Write("users", user(t, "alice", "wonder"))
+	f.Config(`
 admin {
   @admin
 }
@@ -140,14 +140,14 @@ site "site" {
 }`)
 	f.run()
 	for _, path := range []string{"/folder/", "/folder/index.html", "/run.sh", "/run.sh/more", "/jump.sh"} {
-		if a := ask(t, f.addr("site"), request("GET", path)); a.status != 401 || strings.Contains(a.body, "the index") {
+		if a := ask(t, f.Addr("site"), request("GET", path)); a.status != 401 || strings.Contains(a.body, "the index") {
 			t.Errorf("%s: %d", path, a.status)
 		}
-		if a := ask(t, f.addr("site"), request("GET", path, basic("alice", "wonder"))); a.status != 200 {
+		if a := ask(t, f.Addr("site"), request("GET", path, basic("alice", "wonder"))); a.status != 200 {
 			t.Errorf("%s with credentials: %d", path, a.status)
 		}
 	}
-	if a := ask(t, f.addr("site"), request("GET", "/run.sh", basic("alice", "wonder"))); a.body != "alice Basic " {
+	if a := ask(t, f.Addr("site"), request("GET", "/run.sh", basic("alice", "wonder"))); a.body != "alice Basic " {
 		t.Errorf("the script sees %q; it is to see the user, and no password", a.body)
 	}
 }

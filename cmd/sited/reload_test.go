@@ -6,6 +6,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"sited/rig"
 )
 
 // twoSites is a configuration with a part that stays and one that tests change.
@@ -29,27 +31,27 @@ func newReload(t *testing.T, more ...string) *folder {
 	t.Helper()
 	f := newFolder(t, append([]string{"calm", "web"}, more...)...)
 	for _, v := range []string{"v1", "v2", "v3"} {
-		f.write(v+"/index.html", v)
-		f.write(v+"/slow.sh", "printf 'Content-Type: text/plain\\n\\n'; : > started; until [ -e go ]; do sleep 0.02; done; echo "+v)
+		f.Write(v+"/index.html", v)
+		f.Write(v+"/slow.sh", "printf 'Content-Type: text/plain\\n\\n'; : > started; until [ -e go ]; do sleep 0.02; done; echo "+v)
 	}
-	f.config(twoSites(web("v1")))
+	f.Config(twoSites(web("v1")))
 	return f
 }
 
 // shows waits until a site answers with that index page.
 func (f *folder) shows(site, want string) {
-	f.t.Helper()
-	eventually(f.t, site+" shows "+want, func() bool {
-		a, err := exchange(f.addr(site), request("GET", "/"))
+	f.T.Helper()
+	rig.Eventually(f.T, site+" shows "+want, func() bool {
+		a, err := exchange(f.Addr(site), request("GET", "/"))
 		return err == nil && a.body == want
 	})
 }
 
 // refuses waits until nobody listens on a site's address.
 func (f *folder) refuses(site string) {
-	f.t.Helper()
-	eventually(f.t, "connections to "+site+" are refused", func() bool {
-		w, err := connect(f.addr(site))
+	f.T.Helper()
+	rig.Eventually(f.T, "connections to "+site+" are refused", func() bool {
+		w, err := connect(f.Addr(site))
 		if err == nil {
 			w.Close()
 		}
@@ -64,22 +66,20 @@ func TestReloadTriggers(t *testing.T) {
 		flags  []string
 		change func(f *folder, p *process, text string)
 	}{
-		{"written in place", nil, func(f *folder, _ *process, text string) { f.config(text) }},
-		{"renamed into place", nil, func(f *folder, _ *process, text string) { f.replaceConfig(text) }},
+		{"written in place", nil, func(f *folder, _ *process, text string) { f.Config(text) }},
+		{"renamed into place", nil, func(f *folder, _ *process, text string) { f.ReplaceConfig(text) }},
 		{"removed and written", nil, func(f *folder, _ *process, text string) {
-			if err := os.Remove(f.path("sites.hcl")); err != nil {
-				f.t.Fatal(err)
-			}
-			f.config(text)
+			rig.Must(f.T, os.Remove(f.Path("sites.hcl")))
+			f.Config(text)
 		}},
 		{"SIGHUP", []string{"-watch=false"}, func(f *folder, p *process, text string) {
-			f.config(text)
-			p.signal(syscall.SIGHUP)
+			f.Config(text)
+			p.Signal(syscall.SIGHUP)
 		}},
 		{"sited reload", []string{"-watch=false"}, func(f *folder, _ *process, text string) {
-			f.config(text)
+			f.Config(text)
 			if r := f.sited("", "reload"); r.status != 0 || !strings.Contains(r.stdout, "~ swap    web") || !strings.Contains(r.stdout, "Applied: 1 swapped, 1 unchanged.") {
-				f.t.Errorf("%+v", r)
+				f.T.Errorf("%+v", r)
 			}
 		}},
 	} {
@@ -87,7 +87,7 @@ func TestReloadTriggers(t *testing.T) {
 			t.Parallel()
 			f := newReload(t)
 			p := f.run(tt.flags...)
-			calm, changing := dial(t, f.addr("calm")), dial(t, f.addr("web"))
+			calm, changing := dial(t, f.Addr("calm")), dial(t, f.Addr("web"))
 			for i, v := range []string{"v1", "v2", "v3"} {
 				if i > 0 {
 					tt.change(f, p, twoSites(web(v)))
@@ -113,18 +113,12 @@ func TestReloadConfigMap(t *testing.T) {
 	t.Parallel()
 	f := newReload(t)
 	mount := func(version, text string) {
-		f.write(version+"/sites.hcl", f.fill(text))
-		if err := errors.Join(symlink(f, version, "..data_tmp"), os.Rename(f.path("..data_tmp"), f.path("..data"))); err != nil {
-			t.Fatal(err)
-		}
+		f.Write(version+"/sites.hcl", f.Fill(text))
+		rig.Must(t, errors.Join(os.Symlink(version, f.Path("..data_tmp")), os.Rename(f.Path("..data_tmp"), f.Path("..data"))))
 	}
-	if err := os.Remove(f.path("sites.hcl")); err != nil {
-		t.Fatal(err)
-	}
+	rig.Must(t, os.Remove(f.Path("sites.hcl")))
 	mount("..2026_1", twoSites(web("v1")))
-	if err := symlink(f, "..data/sites.hcl", "sites.hcl"); err != nil {
-		t.Fatal(err)
-	}
+	rig.Must(t, os.Symlink("..data/sites.hcl", f.Path("sites.hcl")))
 	f.run()
 	f.shows("web", "v1")
 	mount("..2026_2", twoSites(web("v2")))
@@ -138,11 +132,11 @@ func TestReloadConfigMap(t *testing.T) {
 func TestReloadOtherFiles(t *testing.T) {
 	t.Parallel()
 	f := newReload(t)
-	f.write("root.txt", "v1")
-	f.config(twoSites("site \"web\" {\n  @web\n  root = file(\"root.txt\")\n}\n"))
+	f.Write("root.txt", "v1")
+	f.Config(twoSites("site \"web\" {\n  @web\n  root = file(\"root.txt\")\n}\n"))
 	f.run()
 	f.shows("web", "v1")
-	f.write("root.txt", "v2")
+	f.Write("root.txt", "v2")
 	f.shows("web", "v2")
 }
 
@@ -150,23 +144,23 @@ func TestReloadAddsAndRemoves(t *testing.T) {
 	t.Parallel()
 	f := newReload(t, "third")
 	p := f.run()
-	calm := dial(t, f.addr("calm"))
+	calm := dial(t, f.Addr("calm"))
 	calm.get(t, "/")
-	idle := dial(t, f.addr("web"))
+	idle := dial(t, f.Addr("web"))
 	idle.get(t, "/")
 
-	f.replaceConfig(twoSites(web("v1") + "site \"third\" {\n  @third\n  root = \"v3\"\n}\n"))
+	f.ReplaceConfig(twoSites(web("v1") + "site \"third\" {\n  @third\n  root = \"v3\"\n}\n"))
 	f.shows("third", "v3")
-	f.replaceConfig(twoSites("site \"third\" {\n  @third\n  root = \"v3\"\n}\n"))
+	f.ReplaceConfig(twoSites("site \"third\" {\n  @third\n  root = \"v3\"\n}\n"))
 	f.refuses("web")
 	idle.closed(t)
-	eventually(t, "the removed site is forgotten", func() bool { return p.site("web").Name == "" })
+	rig.Eventually(t, "the removed site is forgotten", func() bool { return p.site("web").Name == "" })
 	for name := range p.scrape() {
 		if strings.Contains(name, `site="web"`) {
 			t.Errorf("%s is still there", name)
 		}
 	}
-	f.config(twoSites(web("v2")))
+	f.Config(twoSites(web("v2")))
 	f.refuses("third")
 	f.shows("web", "v2")
 	if n := p.scrape()[`sited_http_requests_total{code="200",method="GET",site="web"}`]; n > 3 {
@@ -182,14 +176,14 @@ func TestReloadKeepsLastGood(t *testing.T) {
 	f := newReload(t, "third")
 	p := f.run()
 	third := func(root string) string { return "site \"third\" {\n  @third\n  root = \"" + root + "\"\n}\n" }
-	f.config(twoSites(web("v1") + third("v1")))
+	f.Config(twoSites(web("v1") + third("v1")))
 	f.shows("third", "v1")
 
 	// One block is wrong: it stays as it was, the other one changes.
-	f.config(twoSites(strings.Replace(web("v2"), "root", "rooot", 1) + third("v2")))
+	f.Config(twoSites(strings.Replace(web("v2"), "root", "rooot", 1) + third("v2")))
 	f.shows("third", "v2")
 	f.shows("web", "v1")
-	eventually(t, "the metrics say so", func() bool {
+	rig.Eventually(t, "the metrics say so", func() bool {
 		m := p.scrape()
 		return m[`sited_site_config_current{site="web"}`] == 0 && m[`sited_site_up{site="web"}`] == 1 &&
 			m[`sited_site_config_current{site="third"}`] == 1 && m["sited_config_last_reload_successful"] == 0 &&
@@ -201,16 +195,16 @@ func TestReloadKeepsLastGood(t *testing.T) {
 	p.logged("configuration", "rooot", `Did you mean`)
 
 	// The file can't be parsed: nothing changes, and nothing stops.
-	f.config(twoSites(web("v3") + third("v3") + "site {{{"))
-	eventually(t, "the file is refused", func() bool { return p.scrape()[`sited_config_reloads_total{result="refused"}`] == 1 })
+	f.Config(twoSites(web("v3") + third("v3") + "site {{{"))
+	rig.Eventually(t, "the file is refused", func() bool { return p.scrape()[`sited_config_reloads_total{result="refused"}`] == 1 })
 	f.shows("third", "v2")
 	f.shows("web", "v1")
 
 	// Mended, everything is in force again.
-	f.config(twoSites(web("v3") + third("v3")))
+	f.Config(twoSites(web("v3") + third("v3")))
 	f.shows("third", "v3")
 	f.shows("web", "v3")
-	eventually(t, "the metrics say so", func() bool {
+	rig.Eventually(t, "the metrics say so", func() bool {
 		m := p.scrape()
 		return m[`sited_site_config_current{site="web"}`] == 1 && m["sited_config_last_reload_successful"] == 1
 	})
@@ -233,7 +227,7 @@ func TestReloadHandsPortOver(t *testing.T) {
 			default:
 			}
 			for _, site := range []string{"calm", "web"} {
-				if a, err := exchange(f.addr(site), request("GET", "/")); err != nil || a.status != 200 {
+				if a, err := exchange(f.Addr(site), request("GET", "/")); err != nil || a.status != 200 {
 					t.Errorf("%s: %+v, %v", site, a, err)
 					return
 				}
@@ -255,11 +249,11 @@ site "web" {
 	back := strings.NewReplacer("@calm", "@web", "@web", "@calm").Replace(there)
 	for range 5 {
 		for _, text := range []string{back, there} {
-			f.config(text)
+			f.Config(text)
 			p.reloads("applied")
 		}
 	}
-	f.config(back)
+	f.Config(back)
 	if r := p.reloads("applied"); r.op("calm") != "rebind applied" || r.op("web") != "rebind applied" {
 		t.Errorf("%+v", r)
 	}
@@ -269,7 +263,7 @@ site "web" {
 	f.shows("calm", "v2")
 
 	// A site that goes leaves its port to one that comes.
-	f.config(`
+	f.Config(`
 admin {
   @admin
 }
@@ -289,32 +283,32 @@ func TestReloadLetsRequestsFinish(t *testing.T) {
 	scripts := func(root string) string {
 		return strings.Replace(web(root), "root", "script \".sh\" { command = [\"/bin/sh\"] }\n  root", 1)
 	}
-	f.config(twoSites(scripts("v1")))
+	f.Config(twoSites(scripts("v1")))
 	p := f.run("-watch=false")
 	begin := func(version string) *wire {
-		w := dial(t, f.addr("web"))
+		w := dial(t, f.Addr("web"))
 		w.send(t, request("GET", "/slow.sh"))
-		eventually(t, "the script runs", func() bool { return f.exists(version + "/started") })
+		rig.Eventually(t, "the script runs", func() bool { return f.exists(version + "/started") })
 		return w
 	}
 	first := begin("v1")
-	f.config(twoSites(scripts("v2")))
+	f.Config(twoSites(scripts("v2")))
 	p.reloads("applied")
 	f.shows("web", "v2")
 	second := begin("v2")
-	f.config(twoSites(""))
+	f.Config(twoSites(""))
 	p.reloads("applied")
 	f.refuses("web")
 	if s := p.site("web"); s.State != "draining" {
 		t.Errorf("%+v", s)
 	}
-	f.write("v1/go", "")
-	f.write("v2/go", "")
+	f.Write("v1/go", "")
+	f.Write("v2/go", "")
 	if a := first.answer(t, "GET"); a.body != "v1\n" {
 		t.Errorf("begun before the change: %+v", a)
 	}
 	if a := second.answer(t, "GET"); a.body != "v2\n" {
 		t.Errorf("begun before the removal: %+v", a)
 	}
-	eventually(t, "the site is gone", func() bool { return p.site("web").Name == "" })
+	rig.Eventually(t, "the site is gone", func() bool { return p.site("web").Name == "" })
 }

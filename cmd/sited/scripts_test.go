@@ -5,6 +5,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"sited/rig"
 )
 
 // scriptSite has one script block for each thing that can go wrong.
@@ -56,15 +58,13 @@ func newScripts(t *testing.T) (*folder, *process, string) {
 		"wait.one":       plainHead + "until [ -e go ]; do sleep 0.02; done; echo done",
 		"folder.sh/file": "a folder with the name of a script",
 	} {
-		f.write("app/"+name, text)
+		f.Write("app/"+name, text)
 	}
-	f.write("app/noexec.cgi", "#!/bin/sh\nSOURCE")
-	if err := os.Chmod(f.path("app/noexec.cgi"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	f.write("app/noshebang.cgi", "SOURCE")
-	f.config(scriptSite)
-	return f, f.run(), f.addr("app")
+	f.Write("app/noexec.cgi", "#!/bin/sh\nSOURCE")
+	rig.Must(t, os.Chmod(f.Path("app/noexec.cgi"), 0o644))
+	f.Write("app/noshebang.cgi", "SOURCE")
+	f.Config(scriptSite)
+	return f, f.run(), f.Addr("app")
 }
 
 func TestScripts(t *testing.T) {
@@ -75,9 +75,9 @@ func TestScripts(t *testing.T) {
 			"X-One: 1", "X-One: 2", "Cookie: a=1", "Cookie: b=2", "X_Under: score"))
 		for _, want := range []string{
 			"GATEWAY_INTERFACE=CGI/1.1", "SERVER_PROTOCOL=HTTP/1.1", "REQUEST_METHOD=GET", "SCRIPT_NAME=/env.sh",
-			"PATH_INFO=/more/path x", "PATH_TRANSLATED=" + f.path("app") + "/more/path x", "QUERY_STRING=a=b&c",
-			"REQUEST_URI=/env.sh/more/path%20x?a=b&c", "SCRIPT_FILENAME=" + f.path("app/env.sh"), "DOCUMENT_ROOT=" + f.path("app"),
-			"SERVER_NAME=site.example", "SERVER_PORT=" + f.port("app"), "REMOTE_ADDR=127.0.0.1", "REDIRECT_STATUS=200",
+			"PATH_INFO=/more/path x", "PATH_TRANSLATED=" + f.Path("app") + "/more/path x", "QUERY_STRING=a=b&c",
+			"REQUEST_URI=/env.sh/more/path%20x?a=b&c", "SCRIPT_FILENAME=" + f.Path("app/env.sh"), "DOCUMENT_ROOT=" + f.Path("app"),
+			"SERVER_NAME=site.example", "SERVER_PORT=" + f.Port("app"), "REMOTE_ADDR=127.0.0.1", "REDIRECT_STATUS=200",
 			"HTTP_USER_AGENT=tests", "HTTP_X_ONE=1, 2", "HTTP_COOKIE=a=1; b=2",
 		} {
 			if !strings.Contains("\n"+a.body, "\n"+want+"\n") {
@@ -152,14 +152,14 @@ func TestScripts(t *testing.T) {
 		if a := ask(t, addr, request("GET", "/complain.sh")); a.body != "done\n" {
 			t.Errorf("%+v", a)
 		}
-		eventually(t, "it is in failed.log", func() bool {
-			return hasLine(f.read("logs/app/failed.log"), `"script":".sh"`, `"stderr":"it hurts here"`)
+		rig.Eventually(t, "it is in failed.log", func() bool {
+			return rig.Lines(f.Read("logs/app/failed.log"), `"script":".sh"`, `"stderr":"it hurts here"`) > 0
 		})
 	})
 	t.Run("missing interpreter is told", func(t *testing.T) {
 		p.logged(`"site":"app"`, `"script":".none"`, "no-such-interpreter")
-		eventually(t, "failed.log says why", func() bool {
-			return hasLine(f.read("logs/app/failed.log"), `"target":"/x.none"`, `"status":503`, "no-such-interpreter is not in PATH")
+		rig.Eventually(t, "failed.log says why", func() bool {
+			return rig.Lines(f.Read("logs/app/failed.log"), `"target":"/x.none"`, `"status":503`, "no-such-interpreter is not in PATH") > 0
 		})
 	})
 }
@@ -174,14 +174,14 @@ func TestScriptTimeout(t *testing.T) {
 		t.Errorf("a script that stopped half way looks whole: %+v", a)
 	}
 	for _, file := range []string{"app/grandchild", "app/trickling"} {
-		pid := strings.TrimSpace(f.read(file))
-		eventually(t, "the child's child is gone", func() bool { return !alive(pid) })
+		pid := strings.TrimSpace(f.Read(file))
+		rig.Eventually(t, "the child's child is gone", func() bool { return !alive(pid) })
 	}
-	eventually(t, "it is counted and nothing runs", func() bool {
+	rig.Eventually(t, "it is counted and nothing runs", func() bool {
 		m := p.scrape()
 		return m[`sited_script_requests_total{result="timeout",script=".slow",site="app"}`] == 2 && m[`sited_script_processes{script=".slow",site="app"}`] == 0
 	})
-	if left := children(t, p); len(left) > 0 {
+	if left := p.Children(); len(left) > 0 {
 		t.Errorf("children are left: %q", left)
 	}
 }
@@ -191,32 +191,32 @@ func TestScriptTimeout(t *testing.T) {
 func TestScriptWithoutItsClient(t *testing.T) {
 	t.Parallel()
 	f, p, addr := newScripts(t)
-	f.write("app/endless.sh", plainHead+"while :; do echo more; sleep 0.02; done")
+	f.Write("app/endless.sh", plainHead+"while :; do echo more; sleep 0.02; done")
 	w := dial(t, addr)
 	w.send(t, request("GET", "/endless.sh"))
-	eventually(t, "the script runs", func() bool { return len(children(t, p)) == 1 })
+	rig.Eventually(t, "the script runs", func() bool { return len(p.Children()) == 1 })
 	w.Close()
-	eventually(t, "nothing runs", func() bool {
-		return len(children(t, p)) == 0 && p.scrape()[`sited_script_requests_total{result="aborted",script=".sh",site="app"}`] == 1
+	rig.Eventually(t, "nothing runs", func() bool {
+		return len(p.Children()) == 0 && p.scrape()[`sited_script_requests_total{result="aborted",script=".sh",site="app"}`] == 1
 	})
 }
 
 func TestSilentScriptWithoutItsClient(t *testing.T) {
 	t.Parallel()
 	f, p, addr := newScripts(t)
-	f.write("app/silent.sh", "sleep 60")
+	f.Write("app/silent.sh", "sleep 60")
 	var clients []*wire
 	for range 5 {
 		w := dial(t, addr)
 		w.send(t, request("GET", "/silent.sh"))
 		clients = append(clients, w)
 	}
-	eventually(t, "the scripts run", func() bool { return len(children(t, p)) == 5 })
+	rig.Eventually(t, "the scripts run", func() bool { return len(p.Children()) == 5 })
 	for _, w := range clients {
 		w.Close()
 	}
-	eventually(t, "nothing runs", func() bool {
-		return len(children(t, p)) == 0 && p.scrape()[`sited_script_requests_total{result="aborted",script=".sh",site="app"}`] == 5
+	rig.Eventually(t, "nothing runs", func() bool {
+		return len(p.Children()) == 0 && p.scrape()[`sited_script_requests_total{result="aborted",script=".sh",site="app"}`] == 5
 	})
 }
 
@@ -257,7 +257,7 @@ func TestScriptsBusy(t *testing.T) {
 	if other := ask(t, addr, request("GET", "/env.sh")); other.status != 200 {
 		t.Errorf("another kind of script: %d", other.status)
 	}
-	f.write("app/go", "")
+	f.Write("app/go", "")
 	for range most {
 		if a := <-answers; a.status != 200 || a.body != "done\n" {
 			t.Errorf("one that waited: %+v", a)
@@ -266,15 +266,15 @@ func TestScriptsBusy(t *testing.T) {
 }
 
 func TestPHP(t *testing.T) {
-	need(t, "php-cgi")
+	rig.Need(t, "php-cgi")
 	t.Parallel()
 	f := newSites(t)
-	f.write("app/index.php", "<?php echo 'index ', $_SERVER['SCRIPT_NAME'];")
-	f.write("app/status.php", "<?php http_response_code(404); header('X-A: b'); echo 'mine';")
-	f.write("app/broken.php", "<?php this is SOURCE")
-	f.write("app/log.php", "<?php error_log('told to the log'); echo 'ok';")
+	f.Write("app/index.php", "<?php echo 'index ', $_SERVER['SCRIPT_NAME'];")
+	f.Write("app/status.php", "<?php http_response_code(404); header('X-A: b'); echo 'mine';")
+	f.Write("app/broken.php", "<?php this is SOURCE")
+	f.Write("app/log.php", "<?php error_log('told to the log'); echo 'ok';")
 	f.run()
-	addr := f.addr("app")
+	addr := f.Addr("app")
 	for _, tt := range []struct {
 		path   string
 		status int
@@ -304,7 +304,7 @@ func TestPHP(t *testing.T) {
 			t.Errorf("multipart, %s: %d %q", name, a.status, a.body)
 		}
 	}
-	eventually(t, "error_log is in failed.log", func() bool {
-		return hasLine(f.read("logs/app/failed.log"), `"script":".php"`, "told to the log")
+	rig.Eventually(t, "error_log is in failed.log", func() bool {
+		return rig.Lines(f.Read("logs/app/failed.log"), `"script":".php"`, "told to the log") > 0
 	})
 }

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"sited/rig"
 )
 
 // unit is a systemd unit: section.name -> values, in order.
@@ -16,9 +18,7 @@ type unit map[string][]string
 func readUnit(t *testing.T, name string) unit {
 	t.Helper()
 	b, err := os.ReadFile("../../deploy/systemd/" + name)
-	if err != nil {
-		t.Fatal(err)
-	}
+	rig.Must(t, err)
 	u, section := unit{}, ""
 	for line := range strings.Lines(string(b)) {
 		line = strings.TrimSpace(line)
@@ -49,9 +49,7 @@ func TestServiceUnit(t *testing.T) {
 	t.Parallel()
 	u := readUnit(t, "sited.service")
 	b, err := os.ReadFile("../../deploy/systemd/README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	rig.Must(t, err)
 	readme := string(b)
 	if u.only(t, "Service.Type") != "notify" || u.only(t, "Service.WatchdogSec") == "" || u.only(t, "Service.KillMode") != "mixed" {
 		t.Error("sited notifies, feeds a watchdog, and ends its scripts itself")

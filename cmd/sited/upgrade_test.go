@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"sited/rig"
 )
 
 // lineage is a sited that is upgraded: one process after the other, all in one
@@ -24,64 +26,41 @@ import (
 type lineage struct {
 	*process // the first one
 	f        *folder
-	program  string
-	output   string
 }
 
-// program puts a copy of the binary into the folder, to be replaced.
-func (f *folder) program() string {
-	f.t.Helper()
-	f.replaceProgram(binary)
-	return f.path("bin/sited")
-}
-
-// replaceProgram puts a file in the place of the folder's copy, as package
-// managers do: under another name first.
+// replaceProgram puts a file in the place of the folder's copy of the binary, as
+// package managers do: under another name first.
 func (f *folder) replaceProgram(from string) {
-	f.t.Helper()
+	f.T.Helper()
 	b, err := os.ReadFile(from)
-	if err == nil {
-		f.write("bin/new.cgi", string(b)) // .cgi: with the x bit
-		err = os.Rename(f.path("bin/new.cgi"), f.path("bin/sited"))
-	}
-	if err != nil {
-		f.t.Fatal(err)
-	}
+	rig.Must(f.T, err)
+	f.Write("bin/new.cgi", string(b)) // .cgi: with the x bit
+	rig.Must(f.T, os.Rename(f.Path("bin/new.cgi"), f.Path("bin/sited")))
 }
 
 // lineage starts the folder's copy, by way of a shell that may set variables
 // with $$ in them, the id the process is going to have.
 func (f *folder) lineage(variables string, files ...*os.File) *lineage {
-	f.t.Helper()
-	l := &lineage{f: f, program: f.program(), output: f.path("output")}
-	out, err := os.OpenFile(l.output, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
-	if err != nil {
-		f.t.Fatal(err)
-	}
+	f.T.Helper()
+	f.replaceProgram(binary)
+	out, err := os.OpenFile(f.Path("output"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	rig.Must(f.T, err)
 	defer out.Close()
-	p := &process{t: f.t, admin: f.addr("admin"), done: make(chan struct{})}
-	p.cmd = exec.Command("/bin/sh", "-c", variables+` exec "$0" "$@"`, l.program, "run", "--log-format=text", f.path("sites.hcl"))
-	p.cmd.Dir, p.cmd.Env, p.cmd.ExtraFiles = f.dir, environment(), files
-	p.cmd.Stdout, p.cmd.Stderr = out, out // files: nothing waits for their end
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := p.cmd.Start(); err != nil {
-		f.t.Fatal(err)
-	}
-	go func() {
-		p.cmd.Wait()
-		close(p.done)
-	}()
-	l.process = p
-	f.t.Cleanup(l.end)
+	cmd := exec.Command("/bin/sh", "-c", variables+` exec "$0" "$@"`, f.Path("bin/sited"), "run", "--log-format=text", f.Path("sites.hcl"))
+	cmd.Dir, cmd.Env, cmd.ExtraFiles = f.Dir, rig.Environment(), files
+	cmd.Stdout, cmd.Stderr = out, out // files: nothing waits for their end
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	l := &lineage{&process{f.LaunchCommand(cmd)}, f}
+	f.T.Cleanup(l.end)
 	l.up()
 	return l
 }
 
 // up waits until a process runs, and returns its id.
 func (l *lineage) up() int {
-	l.t.Helper()
+	l.f.T.Helper()
 	var s *status
-	eventually(l.t, "sited runs", func() (ok bool) {
+	rig.Eventually(l.f.T, "sited runs", func() (ok bool) {
 		var err error
 		s, err = l.sites()
 		return err == nil && s.Phase == "running"
@@ -91,23 +70,23 @@ func (l *lineage) up() int {
 
 // end ends all processes, and checks what they wrote.
 func (l *lineage) end() {
-	group := l.cmd.Process.Pid
+	group := l.Cmd.Process.Pid
 	syscall.Kill(-group, syscall.SIGTERM)
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(rig.Patience)
 	for !l.isGone(group) {
 		if time.Now().After(deadline) {
 			syscall.Kill(-group, syscall.SIGKILL)
-			l.t.Error("not all processes ended")
+			l.f.T.Error("not all processes ended")
 			break
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
-	<-l.done
+	<-l.Done
 	if s := l.log(); strings.Contains(s, "DATA RACE") || strings.Contains(s, "panic") {
-		l.t.Error("a data race or a panic: see the output")
+		l.f.T.Error("a data race or a panic: see the output")
 	}
-	if l.t.Failed() {
-		l.t.Logf("output:\n%s", l.log())
+	if l.f.T.Failed() {
+		l.f.T.Logf("output:\n%s", l.log())
 	}
 }
 
@@ -117,9 +96,7 @@ func (l *lineage) isGone(group int) bool {
 		return true
 	}
 	entries, err := os.ReadDir("/proc")
-	if err != nil {
-		l.t.Fatal(err)
-	}
+	rig.Must(l.f.T, err)
 	for _, e := range entries {
 		pid, err := strconv.Atoi(e.Name())
 		if err != nil {
@@ -132,7 +109,7 @@ func (l *lineage) isGone(group int) bool {
 	return true
 }
 
-func (l *lineage) log() string { return l.f.read("output") }
+func (l *lineage) log() string { return l.f.Read("output") }
 
 // upgraded is what the tests read of `sited upgrade -json`.
 type upgraded struct {
@@ -145,11 +122,11 @@ type upgraded struct {
 }
 
 func (l *lineage) upgrade(want string) upgraded {
-	l.t.Helper()
+	l.f.T.Helper()
 	r := l.f.sited("", "upgrade", "-json")
 	var u upgraded
 	if err := json.Unmarshal([]byte(r.stdout), &u); err != nil || u.FormatVersion != 1 || u.Result != want || (r.status == 0) != (want == "upgraded") {
-		l.t.Fatalf("sited upgrade: %+v, %v; want %s", r, err, want)
+		l.f.T.Fatalf("sited upgrade: %+v, %v; want %s", r, err, want)
 	}
 	return u
 }
@@ -185,7 +162,7 @@ func startLoad(t *testing.T, addr, want string) *load {
 		l.group.Go(func() {
 			transport := &http.Transport{MaxIdleConnsPerHost: 1}
 			defer transport.CloseIdleConnections()
-			client := &http.Client{Transport: transport, Timeout: patience}
+			client := &http.Client{Transport: transport, Timeout: rig.Patience}
 			for ctx.Err() == nil {
 				res, err := client.Get("http://" + addr + "/")
 				if err == nil {
@@ -218,30 +195,30 @@ func (l *load) end() int64 {
 func (l *load) next(t *testing.T) {
 	t.Helper()
 	until := l.asked.Load() + 50
-	eventually(t, "the load goes on", func() bool { return l.asked.Load() > until })
+	rig.Eventually(t, "the load goes on", func() bool { return l.asked.Load() > until })
 }
 
 func TestUpgradeUnderLoad(t *testing.T) {
 	t.Parallel()
 	f := slowSite(t)
 	f.echo()
-	f.write("static/big", strings.Repeat("0123456789abcdef", 2<<20)) // more than sockets buffer
+	f.Write("static/big", strings.Repeat("0123456789abcdef", 2<<20)) // more than sockets buffer
 	first := f.lineage("")
 	old := first.up()
-	if old != first.cmd.Process.Pid {
-		t.Fatalf("pid %d is not that of the process, %d", old, first.cmd.Process.Pid)
+	if old != first.Cmd.Process.Pid {
+		t.Fatalf("pid %d is not that of the process, %d", old, first.Cmd.Process.Pid)
 	}
-	l := startLoad(t, f.addr("static"), "<!doctype html><title>static</title>")
+	l := startLoad(t, f.Addr("static"), "<!doctype html><title>static</title>")
 	l.next(t)
 
-	script, download, tunnel := dial(t, f.addr("app")), dial(t, f.addr("static")), dial(t, f.addr("app"))
+	script, download, tunnel := dial(t, f.Addr("app")), dial(t, f.Addr("static")), dial(t, f.Addr("app"))
 	script.send(t, request("GET", "/slow.sh"))
-	eventually(t, "the script runs", func() bool { return first.site("app").Processes == 1 })
+	rig.Eventually(t, "the script runs", func() bool { return first.site("app").Processes == 1 })
 	download.send(t, request("GET", "/big"))
 	if line, err := download.r.ReadString('\n'); err != nil || line != "HTTP/1.1 200 OK\r\n" {
 		t.Fatalf("download: %q, %v", line, err)
 	}
-	tunnel.send(t, "CONNECT "+f.addr("echo")+" HTTP/1.1\r\nHost: x\r\n\r\n")
+	tunnel.send(t, "CONNECT "+f.Addr("echo")+" HTTP/1.1\r\nHost: x\r\n\r\n")
 	if a := tunnel.answer(t, "CONNECT"); a.status != 200 {
 		t.Fatalf("tunnel: %+v", a)
 	}
@@ -255,11 +232,11 @@ func TestUpgradeUnderLoad(t *testing.T) {
 		old = u.NewPID
 		pids[old] = true
 		l.next(t)
-		if a := ask(t, f.addr("app"), request("GET", "/index.html")); a.status != 200 || a.body != "<p>app" {
+		if a := ask(t, f.Addr("app"), request("GET", "/index.html")); a.status != 200 || a.body != "<p>app" {
 			t.Errorf("%+v", a)
 		}
 	}
-	if first.ended() {
+	if first.Ended() {
 		t.Error("the first process did not wait for what is in flight")
 	}
 	tunnel.send(t, "ping")
@@ -272,23 +249,23 @@ func TestUpgradeUnderLoad(t *testing.T) {
 	if n, err := io.Copy(io.Discard, download.r); err != nil || n < 32<<20 {
 		t.Errorf("download: %d bytes, %v", n, err)
 	}
-	f.write("app/go", "")
+	f.Write("app/go", "")
 	if a := script.answer(t, "GET"); a.status != 200 || a.body != "begun\ndone\n" {
 		t.Errorf("script: %+v", a)
 	}
-	if status := first.wait(); status != 0 {
+	if status := first.Wait(); status != 0 {
 		t.Errorf("exit status %d", status)
 	}
 	if n, failed := l.end(), l.failed.Load(); failed != 0 {
 		t.Errorf("%d of %d requests failed", failed, n)
 	}
 	seen := map[string]bool{}
-	for line := range strings.Lines(f.read("logs/app/passed.log")) {
-		for _, target := range []string{"/slow.sh", "/index.html", f.addr("echo")} {
+	for line := range strings.Lines(f.Read("logs/app/passed.log")) {
+		for _, target := range []string{"/slow.sh", "/index.html", f.Addr("echo")} {
 			seen[target] = seen[target] || strings.Contains(line, `"`+target+`"`)
 		}
 	}
-	if len(seen) != 3 || !seen["/slow.sh"] || !seen["/index.html"] || !seen[f.addr("echo")] {
+	if len(seen) != 3 || !seen["/slow.sh"] || !seen["/index.html"] || !seen[f.Addr("echo")] {
 		t.Errorf("the log of both processes has %v", seen)
 	}
 }
@@ -297,10 +274,8 @@ func TestUpgradeVersion(t *testing.T) {
 	t.Parallel()
 	f := newSites(t)
 	l := f.lineage("")
-	next := f.path("next")
-	if out, err := exec.Command("go", "build", "-buildvcs=false", "-ldflags=-X main.release=2.0", "-o", next, ".").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
+	next, err := rig.Build(t.TempDir(), "-ldflags=-X main.release=2.0")
+	rig.Must(t, err)
 	f.replaceProgram(next)
 	old := l.up()
 	r := f.sited("", "upgrade")
@@ -311,7 +286,7 @@ func TestUpgradeVersion(t *testing.T) {
 	if r := f.sited("", "status"); !strings.HasPrefix(r.stdout, fmt.Sprintf("sited 2.0, pid %d, running", pid)) {
 		t.Errorf("%+v", r)
 	}
-	if status := l.wait(); status != 0 {
+	if status := l.Wait(); status != 0 {
 		t.Errorf("the old process: exit status %d", status)
 	}
 }
@@ -324,31 +299,25 @@ func TestUpgradeSignal(t *testing.T) {
 	l := f.lineage("")
 	pid := l.up()
 	for range 2 {
-		if err := syscall.Kill(pid, syscall.SIGUSR2); err != nil {
-			t.Fatal(err)
-		}
+		rig.Must(t, syscall.Kill(pid, syscall.SIGUSR2))
 		before := pid
-		eventually(t, "another process serves", func() bool { pid = l.up(); return pid != before })
-		if a := ask(t, f.addr("static"), request("GET", "/hello.txt")); a.status != 200 {
+		rig.Eventually(t, "another process serves", func() bool { pid = l.up(); return pid != before })
+		if a := ask(t, f.Addr("static"), request("GET", "/hello.txt")); a.status != 200 {
 			t.Errorf("%+v", a)
 		}
 	}
-	f.config(strings.ReplaceAll(threeSites, `root = "static"`, `root = "upload"`))
-	if err := syscall.Kill(pid, syscall.SIGHUP); err != nil {
-		t.Fatal(err)
-	}
+	f.Config(strings.ReplaceAll(threeSites, `root = "static"`, `root = "upload"`))
+	rig.Must(t, syscall.Kill(pid, syscall.SIGHUP))
 	f.answers("static", "/public.txt", "for all")
-	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
+	rig.Must(t, syscall.Kill(pid, syscall.SIGTERM))
 	f.refuses("static")
 }
 
 // answers waits until a site answers with that body.
 func (f *folder) answers(site, path, want string) {
-	f.t.Helper()
-	eventually(f.t, site+path+" shows "+want, func() bool {
-		a, err := exchange(f.addr(site), request("GET", path))
+	f.T.Helper()
+	rig.Eventually(f.T, site+path+" shows "+want, func() bool {
+		a, err := exchange(f.Addr(site), request("GET", path))
 		return err == nil && a.body == want
 	})
 }
@@ -359,14 +328,14 @@ func TestUpgradeFails(t *testing.T) {
 	t.Parallel()
 	f := newSites(t)
 	p := f.lineage("")
-	kept := dial(t, f.addr("static"))
+	kept := dial(t, f.Addr("static"))
 	kept.get(t, "/hello.txt")
 	f.logsOpen("app", "static", "upload")
-	pid, before := p.up(), descriptors(t, p.process)
+	pid, before := p.up(), p.Descriptors()
 	script := func(text string) func() {
 		return func() {
-			f.write("script.cgi", text)
-			f.replaceProgram(f.path("script.cgi"))
+			f.Write("script.cgi", text)
+			f.replaceProgram(f.Path("script.cgi"))
 		}
 	}
 	for _, tt := range []struct {
@@ -375,14 +344,14 @@ func TestUpgradeFails(t *testing.T) {
 		want   string
 	}{
 		{"the binary ends", script("#!/bin/sh\necho not today >&2; exit 7\n"), "ended at once (exit status 7)"},
-		{"no binary", func() { os.Remove(p.program) }, "no such file or directory"},
+		{"no binary", func() { os.Remove(f.Path("bin/sited")) }, "no such file or directory"},
 		{"no program", script("neither ELF nor a script"), "exec format error"},
-		{"broken file", func() { f.program(); f.write("sites.hcl", f.fill(threeSites)+"site {{{") }, "sites.hcl can't be used"},
+		{"broken file", func() { f.replaceProgram(binary); f.Write("sites.hcl", f.Fill(threeSites)+"site {{{") }, "sites.hcl can't be used"},
 		{"broken block", func() {
-			f.write("sites.hcl", f.fill(strings.Replace(threeSites, `root = "static"`, `rot = "static"`, 1)))
+			f.Write("sites.hcl", f.Fill(strings.Replace(threeSites, `root = "static"`, `rot = "static"`, 1)))
 		}, "static: failed: sites.hcl:"},
 		{"no site of the old process's address", func() {
-			f.write("sites.hcl", f.fill(strings.Replace(threeSites, "@static", "ip = \"192.0.2.1\"\n  port = 1", 1)))
+			f.Write("sites.hcl", f.Fill(strings.Replace(threeSites, "@static", "ip = \"192.0.2.1\"\n  port = 1", 1)))
 		}, "static: backoff: listening on 192.0.2.1:1"},
 	} {
 		tt.change()
@@ -393,21 +362,21 @@ func TestUpgradeFails(t *testing.T) {
 		if a := kept.get(t, "/hello.txt"); a.status != 200 || p.up() != pid {
 			t.Errorf("%s: afterwards %+v from pid %d", tt.name, a, p.up())
 		}
-		eventually(t, tt.name+": the new process is gone", func() bool {
+		rig.Eventually(t, tt.name+": the new process is gone", func() bool {
 			return u.NewPID == 0 || !alive(strconv.Itoa(u.NewPID))
 		})
-		eventually(t, tt.name+": nothing is left open", func() bool { return descriptors(t, p.process) <= before })
+		rig.Eventually(t, tt.name+": nothing is left open", func() bool { return p.Descriptors() <= before })
 		if n := strings.Count(p.log(), "not upgraded"); n != 1 {
 			t.Errorf("%s: it is logged %d times", tt.name, n)
 		}
-		f.write("output", "") // what is appended comes behind
+		f.Write("output", "") // what is appended comes behind
 	}
-	f.program()
-	f.config(threeSites)
+	f.replaceProgram(binary)
+	f.Config(threeSites)
 	if u := p.upgrade("upgraded"); u.NewPID == pid || p.up() != u.NewPID {
 		t.Errorf("in the end: %+v", u)
 	}
-	if a := ask(t, f.addr("static"), request("GET", "/hello.txt")); a.status != 200 {
+	if a := ask(t, f.Addr("static"), request("GET", "/hello.txt")); a.status != 200 {
 		t.Errorf("%+v", a)
 	}
 }
@@ -416,14 +385,10 @@ func TestUpgradeFails(t *testing.T) {
 func listening(t *testing.T, addr string) *os.File {
 	t.Helper()
 	ln, err := net.Listen("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
+	rig.Must(t, err)
 	defer ln.Close()
 	f, err := ln.(*net.TCPListener).File()
-	if err != nil {
-		t.Fatal(err)
-	}
+	rig.Must(t, err)
 	t.Cleanup(func() { f.Close() })
 	return f
 }
@@ -434,29 +399,29 @@ func listening(t *testing.T, addr string) *os.File {
 func TestSocketActivation(t *testing.T) {
 	t.Parallel()
 	f := newSites(t, "nobody")
-	f.write("app/fds.cgi", "#!/bin/sh\nprintf 'Content-Type: text/plain\\n\\n'; ls -l /proc/$$/fd | grep -c socket; env | grep -E 'LISTEN_|SITED_HANDOVER|NOTIFY'; echo end")
-	files := []*os.File{listening(t, f.addr("nobody")), listening(t, f.addr("app")), listening(t, f.addr("admin"))}
-	early := dial(t, f.addr("app"))
+	f.Write("app/fds.cgi", "#!/bin/sh\nprintf 'Content-Type: text/plain\\n\\n'; ls -l /proc/$$/fd | grep -c socket; env | grep -E 'LISTEN_|SITED_HANDOVER|NOTIFY'; echo end")
+	files := []*os.File{listening(t, f.Addr("nobody")), listening(t, f.Addr("app")), listening(t, f.Addr("admin"))}
+	early := dial(t, f.Addr("app"))
 	early.send(t, request("GET", "/index.html"))
 	l := f.lineage("export LISTEN_PID=$$ LISTEN_FDS=3;", files...)
 	if a := early.answer(t, "GET"); a.status != 200 || a.body != "<p>app" {
 		t.Errorf("%+v", a)
 	}
-	if !hasLine(l.log(), "inherited socket closed", f.addr("nobody")) {
+	if rig.Lines(l.log(), "inherited socket closed", f.Addr("nobody")) == 0 {
 		t.Error("the socket that nobody wants is not in the log")
 	}
 	for range 2 {
 		for _, site := range []string{"static", "app", "upload"} {
-			if s := l.site(site); s.State != "serving" || s.Addr != f.addr(site) {
+			if s := l.site(site); s.State != "serving" || s.Addr != f.Addr(site) {
 				t.Errorf("%+v", s)
 			}
 		}
-		if a := ask(t, f.addr("app"), request("GET", "/fds.cgi")); a.status != 200 || a.body != "0\nend\n" {
+		if a := ask(t, f.Addr("app"), request("GET", "/fds.cgi")); a.status != 200 || a.body != "0\nend\n" {
 			t.Errorf("a script has %q", a.body)
 		}
 		l.upgrade("upgraded")
 	}
-	if status := l.wait(); status != 0 {
+	if status := l.Wait(); status != 0 {
 		t.Errorf("exit status %d", status)
 	}
 }
@@ -499,7 +464,7 @@ func TestUpgradeTellsSystemd(t *testing.T) {
 	if want := fmt.Sprintf("MAINPID=%d\nREADY=1\nSTATUS=sited dev: 3 of 3 sites serving", l.up()); got != want {
 		t.Errorf("told %q, want %q", got, want)
 	}
-	if status := l.wait(); status != 0 {
+	if status := l.Wait(); status != 0 {
 		t.Errorf("exit status %d", status)
 	}
 	for range 10 { // more than the old process may have sent

@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/txtar"
+
+	"sited/rig"
 )
 
 var update = flag.Bool("update", false, "write what sited validate says into testdata/validate/*.txtar")
@@ -28,10 +30,8 @@ func TestValidate(t *testing.T) {
 		t.Run(strings.TrimSuffix(filepath.Base(name), ".txtar"), func(t *testing.T) {
 			t.Parallel()
 			archive, err := txtar.ParseFile(name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			f := &folder{t: t, dir: t.TempDir()}
+			rig.Must(t, err)
+			f := newFolder(t)
 			expected := ""
 			var kept []txtar.File
 			for _, file := range archive.Files {
@@ -40,15 +40,13 @@ func TestValidate(t *testing.T) {
 					continue
 				}
 				kept = append(kept, file)
-				f.write(file.Name, string(file.Data))
+				f.Write(file.Name, string(file.Data))
 			}
 			r := f.sited("", "validate")
-			got := fmt.Sprintf("exit status %d\n%s\n%s", r.status, stable(r.stdout, f.dir), stable(r.stderr, f.dir))
+			got := fmt.Sprintf("exit status %d\n%s\n%s", r.status, stable(r.stdout, f.Dir), stable(r.stderr, f.Dir))
 			if *update {
 				archive.Files = append(kept, txtar.File{Name: want, Data: []byte(got)})
-				if err := os.WriteFile(name, txtar.Format(archive), 0o644); err != nil {
-					t.Fatal(err)
-				}
+				rig.Must(t, os.WriteFile(name, txtar.Format(archive), 0o644))
 				return
 			}
 			if diff := cmp.Diff(expected, got); diff != "" {
