@@ -18,7 +18,10 @@ const absent = math.MinInt64
 // in is v in units of the cell's family.
 func (c *cell) in(v float64) int64 { return int64(math.Round(v * c.column.family.unit)) }
 
-func (c *cell) number() float64 { return float64(c.value.Load()) / c.column.family.unit }
+// number is v, in units of the family, as Prometheus has it.
+func (f *family) number(v int64) float64 { return float64(v) / f.unit }
+
+func (c *cell) number() float64 { return c.column.family.number(c.value.Load()) }
 
 // Counter is one series that only goes up. Its methods may be called
 // concurrently.

@@ -57,9 +57,7 @@ func (r *Registry) Sample(now time.Time) {
 	t.sampled = now
 	t.slots += steps
 	for _, row := range t.rows {
-		if row.duration != nil {
-			row.sample(now, first, steps)
-		}
+		row.sample(now, first, steps)
 	}
 }
 
@@ -119,7 +117,7 @@ func (h *lastMinutes) clear(slots, steps int) {
 
 // add spreads requests and errors over the last steps slots.
 func (h *lastMinutes) add(slots, steps int, requests, errors uint64) {
-	for i := min(steps, slots) - 1; i >= 0; i-- {
+	for i := steps - 1; i >= 0; i-- {
 		n, e := requests/uint64(i+1), errors/uint64(i+1)
 		if i < samplesKept {
 			h.points[(slots-i)%samplesKept] = Point{uint32(n), uint32(e)}

@@ -10,7 +10,7 @@ import (
 type series struct {
 	group     *group
 	column    *column
-	cell      *cell
+	value     int64      // of a cell, as it was when it was looked up
 	histogram *Histogram // nil for a cell
 }
 
@@ -26,9 +26,9 @@ func (s *series) Write(out *dto.Metric) error {
 	created := timestamppb.New(s.group.created)
 	switch s.column.family.kind {
 	case counter:
-		out.Counter = &dto.Counter{Value: new(s.cell.number()), CreatedTimestamp: created}
+		out.Counter = &dto.Counter{Value: new(s.column.family.number(s.value)), CreatedTimestamp: created}
 	case gauge:
-		out.Gauge = &dto.Gauge{Value: new(s.cell.number())}
+		out.Gauge = &dto.Gauge{Value: new(s.column.family.number(s.value))}
 	case histogram:
 		out.Histogram = s.histogram.expose()
 		out.Histogram.CreatedTimestamp = created

@@ -80,16 +80,6 @@ func (s *Shape) equal(o *Shape) bool {
 		slices.Equal(s.TunnelRefused, o.TunnelRefused) && slices.Equal(s.ScriptResults, o.ScriptResults)
 }
 
-// cells is how many series that are numbers the site itself has from the start.
-func (s *Shape) cells() int {
-	const single = 18 // those that Registry.newSite names
-	requests := 0
-	for _, m := range s.Methods {
-		requests += len(s.codes(m))
-	}
-	return single + requests + len(s.BadRequests) + len(s.Rejected) + len(s.TunnelRefused)
-}
-
 // Site returns the handles for the site with that name and makes the series
 // that shape names. Counters go on where they were when the site was known
 // already. Series of scripts that shape no longer names stay until Prune: what is
@@ -123,11 +113,7 @@ func (r *Registry) known(shape *Shape) *Shape {
 }
 
 func (r *Registry) newSite(row *row, shape *Shape) *Site {
-	size := len(shape.columns)
-	if size == 0 {
-		size = shape.cells()
-	}
-	g := row.group("", size)
+	g := row.group("", max(len(shape.columns), slabCells))
 	fresh := len(g.slabs[0]) == 0
 	if fresh {
 		g.fill(shape.columns)

@@ -215,8 +215,8 @@ func (t *table) series() (all []series) {
 		for _, g := range r.groups {
 			for _, slab := range g.slabs {
 				for i := range slab {
-					if slab[i].value.Load() != absent {
-						all = append(all, series{group: g, column: slab[i].column, cell: &slab[i]})
+					if v := slab[i].value.Load(); v != absent {
+						all = append(all, series{group: g, column: slab[i].column, value: v})
 					}
 				}
 			}

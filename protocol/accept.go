@@ -43,9 +43,9 @@ func (s *Server) unable(err error, pause *backoff, freed <-chan struct{}) {
 	if pause.tell() {
 		if short {
 			s.log.Warn("no file descriptor is left: clients get 503 or wait until others leave; raise the limit (ulimit -n, LimitNOFILE)",
-				"addr", s.ln.Addr(), "error", err)
+				"addr", s.ln.Addr().String(), "error", err)
 		} else {
-			s.log.Warn("can't accept connections, trying again", "addr", s.ln.Addr(), "error", err)
+			s.log.Warn("can't accept connections, trying again", "addr", s.ln.Addr().String(), "error", err)
 		}
 	}
 	if short && s.spare.giveUp() {

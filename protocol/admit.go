@@ -151,7 +151,7 @@ func (s *Server) run(c *conn, run func() (parked bool), refused bool) {
 	defer func() {
 		if v := recover(); v != nil {
 			s.log.Error("panic outside a handler, connection closed",
-				"addr", s.ln.Addr(), "remote", c.remote.String(), "panic", v, "stack", string(debug.Stack()))
+				"addr", s.ln.Addr().String(), "remote", c.remote.String(), "panic", v, "stack", string(debug.Stack()))
 		}
 		if !parked {
 			c.leave()

@@ -366,6 +366,7 @@ func TestMalformedAnswers(t *testing.T) {
 					t.Errorf("%s: %v", path, a.header)
 				}
 				c.closed()
+				c.Close() // else it lingers
 			}
 			s.stop()
 			s.ended()

@@ -23,8 +23,7 @@ type conn struct {
 	fresh atomic.Bool             // no request has come yet
 	using atomic.Pointer[Service] // whose exchange is under way; nil between exchanges
 
-	counted  *Service // who has counted this connection, by its observer, and as what
-	observer Observer
+	counted  *Service // whose observer has counted this connection, and as what
 	state    ConnState
 	inFlight bool // counted in srv.inFlight
 
@@ -127,7 +126,7 @@ func (c *conn) end() {
 	putBuffer(c.buf)
 	c.buf = nil
 	if c.state != ConnNone {
-		c.observer.Conn(c.state, ConnNone, false)
+		c.counted.Observer.Conn(c.state, ConnNone, false)
 	}
 }
 
@@ -137,13 +136,12 @@ func (c *conn) observe(svc *Service, to ConnState) {
 	if c.counted == svc && c.state == to {
 		return
 	}
-	c.counted = svc
 	from, taken := c.state, false
-	if c.observer != nil && c.observer != svc.Observer {
-		c.observer.Conn(c.state, ConnNone, true)
+	if c.counted != nil && c.counted.Observer != svc.Observer {
+		c.counted.Observer.Conn(c.state, ConnNone, true)
 		from, taken = ConnNone, true
 	}
-	c.observer, c.state = svc.Observer, to
+	c.counted, c.state = svc, to
 	if from != to {
 		svc.Observer.Conn(from, to, taken)
 	}
@@ -168,6 +166,9 @@ func (c *conn) await() bool {
 		until, c.resumed = c.until, false
 	}
 	c.sure = now.Add(sureTime)
+	if c.armed.After(c.sure) { // left from reading a head or a body: awaitOnce relies on an earlier one
+		c.armed = time.Time{}
+	}
 	c.idle.Store(true)
 	defer c.idle.Store(false)
 	if c.srv.draining.Load() {

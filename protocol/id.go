@@ -9,7 +9,10 @@ type ID uint64
 func newID() ID { return ID(rand.Uint64()) }
 
 // String is the ID in 16 hexadecimal digits, in lower case.
-func (id ID) String() string { return string(id.AppendTo(nil)) }
+func (id ID) String() string {
+	var b [16]byte
+	return string(id.AppendTo(b[:0]))
+}
 
 // AppendTo appends what String returns.
 func (id ID) AppendTo(b []byte) []byte {

@@ -15,12 +15,19 @@ type phases struct {
 	note                            any
 }
 
-// phaseObserver collects them.
-type phaseObserver struct{ done chan phases }
+// phaseObserver collects them, and tells when a connection becomes active.
+type phaseObserver struct {
+	done   chan phases
+	active chan bool
+}
 
-func (o phaseObserver) Conn(_, _ ConnState, _ bool) {}
-func (o phaseObserver) Refused(string)              {}
-func (o phaseObserver) Begin(*Exchange)             {}
+func (o phaseObserver) Conn(_, to ConnState, _ bool) {
+	if to == ConnActive {
+		o.active <- true
+	}
+}
+func (o phaseObserver) Refused(string)  {}
+func (o phaseObserver) Begin(*Exchange) {}
 func (o phaseObserver) Done(x *Exchange) {
 	o.done <- phases{x.ID, x.HeadTook, x.Handled, x.FirstByte, x.Took, x.Note}
 }
@@ -40,7 +47,7 @@ func TestPhases(t *testing.T) {
 		}
 		return nil
 	}
-	o := phaseObserver{make(chan phases, 1)}
+	o := phaseObserver{make(chan phases, 1), make(chan bool, 10)}
 	s := serve(t, slow, func(v *Service) { v.Observer = o })
 	c := s.dial()
 	seen := map[ID]bool{}
@@ -48,11 +55,15 @@ func TestPhases(t *testing.T) {
 		raw := request(path)
 		if path == "/head" {
 			c.send(raw[:len(raw)-2])
-			time.Sleep(pause)
+			<-o.active // the head has begun, or does in a moment
+			time.Sleep(2 * pause)
 			raw = raw[len(raw)-2:]
 		}
 		c.send(raw)
 		c.answer("GET")
+		if path != "/head" {
+			<-o.active
+		}
 		p := <-o.done
 		if (path == "/head") != (p.head >= pause) || (p.head > 0) != (p.head >= pause) {
 			t.Errorf("%s: head %v", path, p.head)
@@ -76,8 +87,8 @@ func TestPhases(t *testing.T) {
 	if p := <-o.done; p.note != nil || p.handled != 0 || p.firstByte == 0 || p.id == 0 {
 		t.Errorf("rubbish: %+v", p)
 	}
+	c.Close() // else it lingers
 	s.stop()
-	c.closed()
 	s.ended()
 }
 

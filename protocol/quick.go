@@ -214,6 +214,6 @@ func (c *conn) slow() {
 	}
 	c.join()
 	x.Begun = true
-	c.observer.Begin(x)
+	c.counted.Observer.Begin(x)
 	c.observe(c.using.Load(), ConnActive)
 }

@@ -136,3 +136,35 @@ func TestQuickErrorCloses(t *testing.T) {
 	s.stop()
 	s.ended()
 }
+
+// A deadline that is left from reading a head in pieces does not stand for the end
+// of the wait for the next request but one.
+func TestIdleAfterSlowHead(t *testing.T) {
+	const idle, head = 300 * time.Millisecond, patience
+	in := make(chan bool)
+	s := serve(t, func(x *Exchange) error {
+		if x.Req.Path == "/later" {
+			in <- true // the head is read
+			<-in       // and the next request is there
+		}
+		return nil
+	}, quick, func(v *Service) { v.Timeouts.Idle, v.Timeouts.Header = idle, head })
+	c := s.dial()
+	raw := request("/later")
+	c.send(raw[:len(raw)-2])
+	s.obs.until(t, "the head is being read", func() bool { return s.obs.active == 1 })
+	time.Sleep(30 * time.Millisecond) // and its rest is waited for
+	c.send(raw[len(raw)-2:])
+	<-in
+	c.send(request("/a"))
+	in <- true
+	c.answer("GET")
+	c.answer("GET")
+	began := time.Now()
+	c.closed()
+	if d := time.Since(began); d > head/2 {
+		t.Errorf("closed after %v, and not the %v of the idle timeout", d, idle)
+	}
+	s.stop()
+	s.ended()
+}

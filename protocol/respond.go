@@ -242,6 +242,7 @@ func (c *conn) plan(svc *Service, x *Exchange, keep bool) (respondPlan, []byte) 
 		svc.answerError(x)
 		p = planResponse(&x.Req, &x.Res, false)
 		if head, err = appendHead((*c.head)[:0], p, &x.Res, &x.Req, date); err != nil { // of ErrorResponse
+			x.Err = errors.Join(x.Err, err)
 			x.discard()
 			x.Res = errorResponse(err)
 			p = planResponse(&x.Req, &x.Res, false)
