@@ -43,7 +43,7 @@ type Observer interface {
 	// Done is called exactly once for each Run: when Run fails or answers with
 	// a redirect, else when the output has ended or was given up. result is one
 	// of Results; took runs from the call of Run, and id is Call.ID.
-	Done(result string, took time.Duration, id string)
+	Done(result string, took time.Duration, id protocol.ID)
 }
 
 // Usage is what a process has cost.
@@ -97,8 +97,8 @@ type Call struct {
 	AuthType string
 
 	// ID is the value of UNIQUE_ID, and tells the Observer which request it is;
-	// "" for none.
-	ID string
+	// 0 for none.
+	ID protocol.ID
 
 	// Reached, unless nil, is told each stage that the request comes to, once,
 	// with the time from the call of Run. StageOver may come from any goroutine,

@@ -47,8 +47,8 @@ func environ(call *Call, path string) ([]string, error) {
 	// Without it php-cgi takes itself to be called around the server's rules
 	// (its cgi.force_redirect).
 	add("REDIRECT_STATUS", "200")
-	if call.ID != "" { // as mod_unique_id of the Apache HTTP server has it
-		add("UNIQUE_ID", call.ID)
+	if call.ID != 0 { // as mod_unique_id of the Apache HTTP server has it
+		add("UNIQUE_ID", call.ID.String())
 	}
 
 	fields, err := fieldVariables(req, call.AuthType != "")

@@ -39,7 +39,7 @@ func testCall() *Call {
 
 func TestEnviron(t *testing.T) {
 	call := testCall()
-	call.ID = "3f0c9a1be2d47756"
+	call.ID = 0x3f0c9a1be2d47756
 	env, err := environ(call, "/bin")
 	if err != nil {
 		t.Fatal(err)

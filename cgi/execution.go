@@ -27,7 +27,7 @@ type failure struct {
 // output. One goroutine at a time reads; abort may be called from any.
 type execution struct {
 	runner   *Runner
-	id       string // of the call
+	id       protocol.ID // of the call
 	filename string
 	began    time.Time
 	process  *process

@@ -28,7 +28,7 @@ type recorder struct {
 	used            Usage // CPU: of all; PeakMemory: of the largest
 	waiting         int
 	results         []string
-	ids             []string
+	ids             []protocol.ID
 	took            []time.Duration
 }
 
@@ -44,7 +44,7 @@ func (r *recorder) Exited(used Usage) {
 	r.used.PeakMemory = max(r.used.PeakMemory, used.PeakMemory)
 }
 
-func (r *recorder) Done(result string, took time.Duration, id string) {
+func (r *recorder) Done(result string, took time.Duration, id protocol.ID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.ids = append(r.ids, id)

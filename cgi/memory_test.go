@@ -3,14 +3,17 @@ package cgi
 import (
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"testing"
+	"time"
 )
 
-// hold is a script that holds so many bytes of memory when it answers, and then
-// says so and waits for its end.
-func hold(bytes int64) string {
-	return "#!/bin/sh\nx=$(head -c " + strconv.FormatInt(bytes, 10) + " /dev/zero | tr '\\0' x)\nprintf 'Content-Type: a/b\\n\\n%s' ${#x}\nsleep 0.2\n"
+// hold is a script that holds so many bytes of memory when it answers, then says
+// so and ends once there is a file seen.
+func hold(bytes int64, seen string) string {
+	return "#!/bin/sh\nx=$(head -c " + strconv.FormatInt(bytes, 10) + " /dev/zero | tr '\\0' x)\nprintf 'Content-Type: a/b\\n\\n%s' ${#x}\n" +
+		"until [ -e " + seen + " ]; do sleep 0.01; done\n"
 }
 
 // What a process held when it answered is known although it is less than what we
@@ -22,7 +25,16 @@ func TestPeakMemory(t *testing.T) {
 	}{{"below our own", 4 << 20}, {"above our own", ownPeak() + 24<<20}} {
 		t.Run(c.name, func(t *testing.T) {
 			b := newBench(t, Config{Workers: 1})
-			if _, got := b.get(b.script(hold(c.bytes))); got != strconv.FormatInt(c.bytes, 10) {
+			seen := filepath.Join(t.TempDir(), "seen")
+			call := b.call(b.script(hold(c.bytes, seen)), "GET", "")
+			call.Reached = func(s Stage, _ time.Duration) {
+				if s == StageOutput { // it has been looked at
+					if err := os.WriteFile(seen, nil, 0o644); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+			if _, got := b.whole(call); got != strconv.FormatInt(c.bytes, 10) {
 				t.Fatalf("it held %q", got)
 			}
 			eventually(t, "it has ended", func() bool { b.seen.mu.Lock(); defer b.seen.mu.Unlock(); return b.seen.exited == 1 })

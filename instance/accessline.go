@@ -197,12 +197,15 @@ func loggedURI(s string) string {
 }
 
 // capped cuts what is longer than maxLogged bytes, not within a character.
-func capped(s string) string {
-	if len(s) <= maxLogged {
+func capped(s string) string { return limited(s, maxLogged) }
+
+// limited cuts what is longer than most bytes, not within a character.
+func limited(s string, most int) string {
+	if len(s) <= most {
 		return s
 	}
-	end := maxLogged
-	for end > maxLogged-utf8.UTFMax && !utf8.RuneStart(s[end]) {
+	end := most
+	for end > most-utf8.UTFMax && !utf8.RuneStart(s[end]) {
 		end--
 	}
 	return s[:end] + "..."

@@ -32,7 +32,6 @@ func newAccessLog(spec Logs, site string, log *slog.Logger, lost lostCounter, ar
 	l := &accessLog{site: site, combined: spec.Format == "combined", log: log, archive: archive}
 	if spec.Passed != "" {
 		l.passed = newLogFile(spec.Passed, spec.rotation(), log, lost, archive)
-		l.passed.look()
 	}
 	switch {
 	case spec.Failed == "":
@@ -40,9 +39,6 @@ func newAccessLog(spec Logs, site string, log *slog.Logger, lost lostCounter, ar
 		l.failed = l.passed
 	default:
 		l.failed = newLogFile(spec.Failed, spec.rotation(), log, lost, archive)
-		if filepath.Dir(spec.Failed) != filepath.Dir(spec.Passed) { // else it is most likely the same for both
-			l.failed.look()
-		}
 	}
 	return l
 }
@@ -71,7 +67,7 @@ func (l *accessLog) write(x *protocol.Exchange) {
 // log. It may be called concurrently.
 func (l *accessLog) stderr(id protocol.ID, script, line string) {
 	if l.failed == nil {
-		l.log.Warn("script wrote to standard error", "id", id, "script", script, "stderr", capped(line))
+		l.log.Warn("script wrote to standard error", "id", id.String(), "script", script, "stderr", capped(line))
 		return
 	}
 	b := logLines.Get().(*logLine)

@@ -1,7 +1,6 @@
 package instance
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -43,13 +42,17 @@ func Explain(spec Spec, head string) (*Explanation, error) {
 // explainRefused tells of a request that no rule of the site was asked about.
 func (p *policy) explainRefused(req *protocol.Request, err error, t *trace) (status int) {
 	status = protocol.StatusOf(err)
-	by := ""
-	if e, ok := errors.AsType[*protocol.Error](err); ok && e.Reason != "" {
-		by = fmt.Sprintf(" (rule %q)", e.Reason)
-	}
-	t.say("the request is refused before the site's rules: %v%s -> %d %s", err, by, status, protocol.StatusText(status))
+	t.say("the request is refused before the site's rules: %v%s -> %d %s", err, ruleText(err), status, protocol.StatusText(status))
 	p.explainAnswer(req, status, t)
 	return status
+}
+
+// ruleText names the rule of HTTP that err says was broken, if it does.
+func ruleText(err error) string {
+	if reason := reasonOf(err); reason != "" {
+		return fmt.Sprintf(" (rule %q)", reason)
+	}
+	return ""
 }
 
 // explainRequest tells of any other. The status is 0 for what a script or the end

@@ -44,6 +44,7 @@ type Flight struct {
 	Headers []FlightField `json:"headers"` // of the request, in its order
 	Trace   []string      `json:"trace"`   // the steps that `sited explain` has for the request, as things were when it was over
 	Script  string        `json:"script,omitempty"`
+	Slow    float64       `json:"-"`                // what the slowest are ranked by, in seconds; 0 for any other
 	Stderr  []string      `json:"stderr,omitempty"` // the last lines of what the script wrote to standard error
 }
 
@@ -84,7 +85,7 @@ func newFlown(x *protocol.Exchange, p *policy, generation int) *flown {
 		Version:    strings.Clone(x.Req.Version),
 		Host:       cut(loggedURI(x.Req.Host), maxFlightValue),
 		Status:     statusOf(x),
-		Reason:     reasonOf(x),
+		Reason:     reasonOf(x.Err),
 		Bytes:      x.Sent,
 		Received:   x.Received,
 		Phases: Phases{
@@ -105,16 +106,7 @@ func newFlown(x *protocol.Exchange, p *policy, generation int) *flown {
 
 // cut is a copy of s, of at most that many bytes and what says that there are
 // more. A copy: strings of a request hold the whole head.
-func cut(s string, most int) string {
-	if len(s) <= most {
-		return strings.Clone(s)
-	}
-	end := most
-	for end > most-utf8.UTFMax && !utf8.RuneStart(s[end]) {
-		end--
-	}
-	return s[:end] + "..."
-}
+func cut(s string, most int) string { return strings.Clone(limited(s, most)) }
 
 // shorten is a copy of s, without its middle where it is longer than most: what
 // an error is about comes first, and why last.
@@ -190,9 +182,7 @@ func traceOf(x *protocol.Exchange, p *policy) (steps []string) {
 			steps = append(steps, shorten(fmt.Sprintf("the trace ends here, by a panic: %v", v), maxFlightStep))
 		}
 	}()
-	req := x.Req // Explain's functions only read it
-	req.Body = strings.NewReader("")
-	steps = p.retrace(&req, x)
+	steps = p.retrace(&x.Req, x)
 	if len(steps) > maxFlightSteps {
 		steps = append(steps[:maxFlightSteps-1], steps[len(steps)-1])
 	}
@@ -206,7 +196,7 @@ func traceOf(x *protocol.Exchange, p *policy) (steps []string) {
 func (p *policy) retrace(req *protocol.Request, x *protocol.Exchange) []string {
 	t := &trace{}
 	status := statusOf(x)
-	if !x.Begun && (reasonOf(x) != "" || status == 503) { // no handler was asked
+	if !x.Begun && (reasonOf(x.Err) != "" || status == 503) { // no handler was asked
 		p.explainRefused(req, x.Err, t)
 		return t.steps
 	}
@@ -226,16 +216,12 @@ func (p *policy) retrace(req *protocol.Request, x *protocol.Exchange) []string {
 // stands for what a script or the end of a tunnel says.
 func (t *trace) outcome(x *protocol.Exchange, explained int) {
 	status := statusOf(x)
-	rule := ""
-	if reason := reasonOf(x); reason != "" {
-		rule = fmt.Sprintf(" (rule %q)", reason)
-	}
 	switch {
 	case x.Err != nil && status < 400:
 		t.say("the answer, %d %s, broke off: %v", status, protocol.StatusText(status), x.Err)
 	case status == explained:
 	case x.Err != nil:
-		t.say("what it got: %v%s -> %d %s", x.Err, rule, status, protocol.StatusText(status))
+		t.say("what it got: %v%s -> %d %s", x.Err, ruleText(x.Err), status, protocol.StatusText(status))
 	case explained == 0:
 		t.say("the script answered %d %s", status, protocol.StatusText(status))
 	default:

@@ -258,7 +258,7 @@ func TestPhasesOfScripts(t *testing.T) {
 	d := s.dial()
 	defer d.Close()
 	mustWrite(t, d, "GET /next.sh HTTP/1.1\r\nHost: test\r\n\r\n")
-	eventually(t, "the second waits", func() bool { return s.Stats().InFlight == 2 })
+	s.wantMetric(1, "script_requests_waiting", "script", ".sh")
 	began := time.Now()
 	eventually(t, "it has waited for a while", func() bool { return time.Since(began) > 3*leastSlow })
 	s.file("go", "")

@@ -10,8 +10,6 @@ import (
 	"sync"
 	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 const (
@@ -50,7 +48,6 @@ type logFile struct {
 	lost     int        // lines lost since then
 	rotation rotation
 	archive  *Archive // gets what was rotated
-	opened   bool     // the file was, once
 }
 
 // logLines are for putting a line together, logBuffers for collecting lines. They
@@ -70,38 +67,24 @@ func newLogFile(path string, r rotation, log *slog.Logger, lost lostCounter, arc
 	return &logFile{path: path, rotation: r, log: log, counter: lost, patience: logPatience, archive: archive}
 }
 
-// look says so if the file can't be opened, see mayLog.
-func (f *logFile) look() {
-	f.disk.Lock()
-	defer f.disk.Unlock()
-	f.say(0, mayLog(f.path))
-}
-
-// mayLog says why a log can't be opened, as far as that can be told without making
-// it: a site serves before its logs are opened, which would take a thousand sites a
-// tenth of a second.
-func mayLog(path string) error {
-	for mode := uint32(unix.W_OK); ; mode = unix.W_OK | unix.X_OK { // folders that are not there are made
-		err := unix.Faccessat(unix.AT_FDCWD, path, mode, unix.AT_EACCESS)
-		parent := filepath.Dir(path)
-		switch {
-		case err == nil:
-			return nil
-		case err != unix.ENOENT || parent == path:
-			return &os.PathError{Op: "write", Path: path, Err: err}
-		}
-		path = parent
-	}
-}
-
 // open opens the file for who holds f.disk.
 func (f *logFile) open() (*os.File, error) {
 	file, err := openLog(f.path)
-	if err == nil && f.rotation.on() && !f.opened { // a process that was killed may have left something
-		f.opened = true
+	if err == nil && f.file == nil && f.rotation.on() { // a process that was killed may have left something
 		f.archive.add(f.path, f.rotation.keeping, f.log)
 	}
 	return file, err
+}
+
+// use has lines written to file from now on. It is for who holds f.disk.
+func (f *logFile) use(file *os.File) error {
+	old := f.file
+	f.torn = f.torn && sameFile(old, file)
+	f.file, f.rotation.first = file, time.Time{}
+	if old == nil {
+		return nil
+	}
+	return old.Close()
 }
 
 // openNow opens the file, unless that was done, without waiting for the first
@@ -240,12 +223,8 @@ func (f *logFile) reopen() error {
 	}
 	if f.file == nil {
 		f.say(0, nil)
-	} else {
-		f.torn = f.torn && sameFile(f.file, file)
-		err = f.file.Close()
 	}
-	f.file = file
-	return err
+	return f.use(file)
 }
 
 func (f *logFile) isClosed() bool {

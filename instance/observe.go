@@ -80,8 +80,8 @@ func (o *observer) Done(x *protocol.Exchange) {
 
 // failed counts why, and logs what only the process's log can tell.
 func (o *observer) failed(x *protocol.Exchange) {
-	if e, ok := errors.AsType[*protocol.Error](x.Err); ok && e.Reason != "" {
-		o.metrics.BadRequest(e.Reason)
+	if reason := reasonOf(x.Err); reason != "" {
+		o.metrics.BadRequest(reason)
 	}
 	if p, ok := errors.AsType[*protocol.PanicError](x.Err); ok {
 		o.metrics.Panics.Inc()

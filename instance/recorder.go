@@ -143,15 +143,15 @@ func isTunnel(x *protocol.Exchange) bool {
 // ringFor is where a request that failed belongs: what is not HTTP is the
 // client's doing, whatever its status.
 func (r *Recorder) ringFor(x *protocol.Exchange) *ring {
-	if status := x.Res.Status; 400 <= status && status < 500 || reasonOf(x) != "" {
+	if status := x.Res.Status; 400 <= status && status < 500 || reasonOf(x.Err) != "" {
 		return &r.refused
 	}
 	return &r.failed
 }
 
 // reasonOf is the rule that a malformed request broke; "" for any other.
-func reasonOf(x *protocol.Exchange) string {
-	if e, ok := errors.AsType[*protocol.Error](x.Err); ok {
+func reasonOf(err error) string {
+	if e, ok := errors.AsType[*protocol.Error](err); ok {
 		return e.Reason
 	}
 	return ""
@@ -181,11 +181,11 @@ func (r *Recorder) isOver(at int64) bool {
 
 // record holds e where p says.
 func (r *Recorder) record(e *flown, p places) {
+	e.slow = p.slow
 	if p.ring != nil {
 		p.ring.add(e)
 	}
 	if p.slow > 0 {
-		e.slow = p.slow
 		r.addSlow(e)
 	}
 }
@@ -253,6 +253,7 @@ func flights(entries []*flown) []Flight {
 // show is the entry as it is now.
 func (e *flown) show() Flight {
 	f := e.flight
+	f.Slow = e.slow.Seconds()
 	f.Headers, f.Trace = slices.Clone(f.Headers), slices.Clone(f.Trace)
 	if e.note != nil {
 		e.note.show(&f)

@@ -9,13 +9,7 @@ const requestIDField = "X-Request-Id"
 
 // identify has the answer carry the request's id. What a script has put there is
 // replaced.
-func identify(x *protocol.Exchange) { x.Res.Header.Set(requestIDField, idText(x.ID)) }
-
-// idText is id.String at the cost of one allocation.
-func idText(id protocol.ID) string {
-	var b [16]byte
-	return string(id.AppendTo(b[:0]))
-}
+func identify(x *protocol.Exchange) { x.Res.Header.Set(requestIDField, x.ID.String()) }
 
 // withoutRequestID takes the field out of what a rule sets: the id is not a
 // block's to say.

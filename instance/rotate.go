@@ -80,7 +80,10 @@ func (f *logFile) ready(more int) (locked bool, err error) {
 		if stay || !f.due(info, more) {
 			return true, nil
 		}
-		if err := f.rotate(info); err != nil {
+		switch err := f.rotate(info); {
+		case errors.Is(err, fs.ErrNotExist): // somebody else has just renamed it, see moved
+			return true, nil
+		case err != nil:
 			f.notRotated(err)
 			return true, nil
 		}
@@ -96,7 +99,7 @@ func (f *logFile) current(stay *bool) (fs.FileInfo, error) {
 		if err != nil {
 			return nil, err
 		}
-		f.file, f.torn, f.rotation.first = file, false, time.Time{}
+		_ = f.use(file)
 	}
 	info, err := f.file.Stat()
 	if err != nil || *stay || !info.Mode().IsRegular() || !f.moved(info) {
@@ -110,10 +113,7 @@ func (f *logFile) current(stay *bool) (fs.FileInfo, error) {
 		*stay = true
 		return info, nil
 	}
-	f.torn = f.torn && sameFile(f.file, file)
-	err = f.file.Close()
-	f.file, f.rotation.first = file, time.Time{}
-	if err != nil {
+	if err := f.use(file); err != nil {
 		return nil, err
 	}
 	return f.file.Stat()
@@ -220,9 +220,8 @@ func (f *logFile) rotate(info fs.FileInfo) error {
 		return errors.Join(err, renameNew(aside, path))
 	}
 	copyOwner(file, info, 0)
-	unlock(f.file)     // closing it is not enough while a child of ours has a copy
-	_ = f.file.Close() // what was written was looked at
-	f.file, f.torn, f.rotation.first = file, false, time.Time{}
+	unlock(f.file)  // closing it is not enough while a child of ours has a copy
+	_ = f.use(file) // what was written was looked at
 	f.archive.add(f.path, f.rotation.keeping, f.log)
 	return nil
 }

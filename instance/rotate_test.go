@@ -141,8 +141,10 @@ func TestRotateBySizeConcurrently(t *testing.T) {
 					must(t, l.reopen())
 				}
 				if i == 5 { // as logrotate does, which makes a new file
-					must(t, os.Rename(path, rotatedName(path, time.Now().Add(time.Hour))))
-					writeFile(t, path, "")
+					eventually(t, "it is renamed", func() bool { return os.Rename(path, rotatedName(path, time.Now().Add(time.Hour))) == nil })
+					file, err := openLog(path) // which a writer may have made by now
+					must(t, err)
+					must(t, file.Close())
 				}
 			}
 			wg.Wait()

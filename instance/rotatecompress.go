@@ -122,7 +122,7 @@ func writeCompressed(ctx context.Context, target, source *os.File, info fs.FileI
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(packer, struct{ io.Reader }{untilDone{ctx, source}})
+	_, err = io.Copy(packer, untilDone{ctx, source})
 	if err := errors.Join(err, packer.Close()); err != nil {
 		return err
 	}

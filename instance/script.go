@@ -3,7 +3,6 @@ package instance
 import (
 	"fmt"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
@@ -33,7 +32,7 @@ func (i *Instance) runScript(x *protocol.Exchange, f found, hops int) error {
 	run := noteScript(x, f.path)
 	id := x.ID // x is not to be kept, and the process may outlive the request
 	call := &cgi.Call{
-		ID:         idText(id),
+		ID:         id,
 		Request:    &x.Req,
 		MaxBody:    i.spec.Limits.MaxBody,
 		Filename:   filepath.Join(i.spec.Root, filepath.FromSlash(f.path)),
@@ -110,11 +109,7 @@ func (o scriptObserver) Exited(used cgi.Usage) {
 	o.m.PeakMemory.Raise(used.PeakMemory)
 }
 
-func (o scriptObserver) Done(result string, took time.Duration, id string) {
+func (o scriptObserver) Done(result string, took time.Duration, id protocol.ID) {
 	o.m.Request(result)
-	if id, err := strconv.ParseUint(id, 16, 64); err == nil {
-		o.m.Duration.ObserveWith(took, id, time.Now())
-	} else {
-		o.m.Duration.Observe(took)
-	}
+	o.m.Duration.ObserveWith(took, uint64(id), time.Now())
 }
