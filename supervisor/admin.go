@@ -182,7 +182,7 @@ func (a *admin) serve(ln *net.TCPListener) {
 	a.server = server
 	a.s.work.Go(func() {
 		if err := server.Serve(ln); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) { // see leave
-			a.s.log.Error("admin endpoint down", "addr", ln.Addr(), "error", err)
+			a.s.log.Error("admin endpoint down", "addr", ln.Addr().String(), "error", err)
 		}
 	})
 	a.s.log.Info("admin endpoint serving", "addr", a.addr)

@@ -71,12 +71,12 @@ func (a *admin) answersTo(host string) bool {
 }
 
 func (s *Supervisor) serveReady(w http.ResponseWriter, r *http.Request) {
-	status, err := s.Status(r.Context())
-	if err != nil {
+	var lines []string
+	if err := s.do(r.Context(), func() { lines = s.status().NotReady() }); err != nil {
 		unavailable(w, err)
 		return
 	}
-	if lines := status.NotReady(); len(lines) > 0 {
+	if len(lines) > 0 {
 		text(w, http.StatusServiceUnavailable, strings.Join(lines, "\n")+"\n")
 		return
 	}

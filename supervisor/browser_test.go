@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	real "sited/rig"
 )
 
 // browser is a headless Chromium with one tab, which is told what to do by the
@@ -29,13 +31,7 @@ type browser struct {
 // not in CI.
 func startBrowser(t *testing.T) *browser {
 	t.Helper()
-	program, err := exec.LookPath("chromium")
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("%v: run it by `make test`, which installs what the tests need", err)
-		}
-		t.Skipf("%v: `make test` installs what the tests need", err)
-	}
+	program := real.Need(t, "chromium")
 	home, err := os.MkdirTemp("", "sited-browser-")
 	must(t, err)
 	theirIn, ourOut, err := os.Pipe()

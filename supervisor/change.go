@@ -184,7 +184,7 @@ func scalar(name string, value any) string {
 
 func isSize(name string) bool {
 	switch name {
-	case "limits.max_body", "limits.max_header", "limits.max_uri", "logs.body", "logs.max_size":
+	case "limits.max_body", "limits.max_header", "limits.max_uri", "limits.cache", "logs.body", "logs.max_size":
 		return true
 	}
 	return false

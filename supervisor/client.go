@@ -112,8 +112,5 @@ func explainCall(target netip.AddrPort, err error) error {
 // brief is the first line of an answer that is not what was expected.
 func brief(body []byte) string {
 	line, _, _ := strings.Cut(strings.TrimSpace(string(body)), "\n")
-	if len(line) > 200 {
-		line = line[:200] + "…"
-	}
-	return line
+	return abridged(line)
 }

@@ -48,7 +48,7 @@ func requestsOf(recorders map[string]*instance.Recorder) (failures, slowest []pa
 	slices.SortFunc(slow, slowestFirst)
 	for _, f := range slow[:min(len(slow), shownSlowest)] {
 		out := f.view()
-		out.Took = inSeconds(f.slowness())
+		out.Took = inSeconds(f.Slow)
 		slowest = append(slowest, out)
 	}
 	return failures, slowest
@@ -59,7 +59,7 @@ func newestFirst(a, b flight) int {
 }
 
 func slowestFirst(a, b flight) int {
-	return cmp.Or(cmp.Compare(b.slowness(), a.slowness()), newestFirst(a, b))
+	return cmp.Or(cmp.Compare(b.Slow, a.Slow), newestFirst(a, b))
 }
 
 // share gives the places away in turn to the newest of each site and status, so
@@ -78,16 +78,6 @@ func share(all []flight, places int) []flight {
 	}
 	slices.SortStableFunc(all, func(a, b flight) int { return cmp.Compare(turn[a.Flight], turn[b.Flight]) })
 	return all[:min(len(all), places)]
-}
-
-// slowness is what a recorder ranks the slowest by, in seconds: what the site took
-// and not its client.
-func (f flight) slowness() float64 {
-	p := &f.Phases
-	if f.Script != "" {
-		return p.Total - p.Head - p.Body
-	}
-	return cmp.Or(p.FirstByte, p.Total) - p.Head
 }
 
 func (f flight) view() page.Request {

@@ -22,19 +22,15 @@ type Reloads struct {
 
 // Reload is a reload that is over, the start included.
 type Reload struct {
-	Number  int       `json:"number"` // counts from 1 in the life of the process
-	Time    time.Time `json:"time"`   // when it began
-	Took    float64   `json:"took_seconds"`
-	Trigger string    `json:"trigger"`
-	Hash    string    `json:"hash"` // of the configuration read
-	Result  string    `json:"result"`
-	Summary string    `json:"summary"`
-	Errors  []string  `json:"errors,omitempty"`
-	Text    string    `json:"text"` // diagnostics and plan as the command prints them; the middle is left out of a very long one
+	Number int `json:"number"` // counts from 1 in the life of the process
+	ReloadBrief
+	Took float64 `json:"took_seconds"`
+	Hash string  `json:"hash"` // of the configuration read
+	Text string  `json:"text"` // diagnostics and plan as the command prints them; the middle is left out of a very long one
 }
 
-// recall holds the last reloads, the newest first. Owner only; what is in it does
-// not change.
+// recall holds the last reloads, the newest first. Owner only; of what is in it only
+// the newest changes, see mended.
 type recall struct {
 	count   int
 	reloads []Reload
@@ -43,10 +39,22 @@ type recall struct {
 func (m *recall) add(r *Report) {
 	m.count++
 	m.reloads = slices.Insert(m.reloads, 0, Reload{
-		Number: m.count, Time: r.Time, Took: time.Since(r.Time).Seconds(), Trigger: r.Trigger, Hash: r.Hash,
-		Result: r.Result, Summary: r.summary(), Errors: r.reasons(), Text: shorten(r.Text()),
+		Number: m.count, Took: time.Since(r.Time).Seconds(), Hash: r.Hash, Text: shorten(r.Text()),
+		ReloadBrief: ReloadBrief{
+			Time: r.Time, Trigger: r.Trigger, Result: r.Result, Summary: r.summary(), Errors: r.reasons(),
+			faulty: r.errors || r.Error != "" || r.Admin != nil && r.Admin.Error != "",
+		},
 	})
 	m.reloads = m.reloads[:min(len(m.reloads), keptReloads)]
+}
+
+// last is a copy of the newest; nil before there is one.
+func (m *recall) last() *ReloadBrief {
+	if m.count == 0 {
+		return nil
+	}
+	last := m.reloads[0].ReloadBrief
+	return &last
 }
 
 // shorten leaves lines out of the middle of a text that is too long: its last

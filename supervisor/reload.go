@@ -210,11 +210,6 @@ func (s *Supervisor) take(cfg *config.Config, req Request) *Report {
 func (s *Supervisor) record(report *Report) {
 	s.reg.Config.Reloaded(report.Result, report.Time)
 	s.recall.add(report)
-	s.last = &ReloadBrief{
-		Time: report.Time, Trigger: report.Trigger, Result: report.Result,
-		Summary: report.summary(), Errors: report.reasons(),
-		faulty: report.errors || report.Error != "" || report.Admin != nil && report.Admin.Error != "",
-	}
 }
 
 // logDiagnostics says what is wrong with a configuration, once for each content.

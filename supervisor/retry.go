@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"sited/instance"
@@ -20,7 +21,7 @@ func (s *Supervisor) retry(name string, try int) {
 		if err := s.do(context.Background(), func() { s.commitRetry(changes) }); err != nil {
 			s.log.Debug("retry abandoned", "site", name, "error", err)
 		}
-		s.openLogs()
+		s.work.Go(s.openLogs)
 	})
 	if err != nil {
 		s.log.Debug("retry abandoned", "site", name, "error", err)
@@ -81,7 +82,8 @@ func (s *Supervisor) commitRetry(changes []*change) {
 // mended records that the configuration read last is in force as a whole by now:
 // nothing was wrong with it, but some sites could not be prepared at first.
 func (s *Supervisor) mended() {
-	if s.last == nil || s.last.Result != metrics.ReloadPartial || s.last.faulty {
+	last := &s.recall.reloads[0] // the start at least
+	if last.Result != metrics.ReloadPartial || last.faulty {
 		return
 	}
 	for _, st := range s.sites {
@@ -90,8 +92,6 @@ func (s *Supervisor) mended() {
 		}
 	}
 	s.reg.Config.Mended(time.Now())
-	mended := *s.last
-	mended.Result, mended.Errors = metrics.ReloadApplied, nil
-	mended.Summary += "; all done since"
-	s.last = &mended
+	last.Result, last.Errors = metrics.ReloadApplied, nil
+	last.Summary = strings.TrimSuffix(last.Summary, ".") + "; all done since."
 }

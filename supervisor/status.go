@@ -172,7 +172,7 @@ func (s *Status) Text() string {
 func (s *Supervisor) status() *Status {
 	out := &Status{
 		FormatVersion: FormatVersion, Version: s.opts.Version, PID: s.pid, Started: s.startedAt, Phase: s.phase,
-		Config: ConfigStatus{Path: s.path, Hash: s.tried, Reload: s.last},
+		Config: ConfigStatus{Path: s.path, Hash: s.tried, Reload: s.recall.last()},
 		Admin:  s.admin.status(),
 		Sites:  make([]SiteStatus, 0, len(s.sites)),
 	}

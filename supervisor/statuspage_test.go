@@ -325,22 +325,6 @@ func TestShare(t *testing.T) {
 	}
 }
 
-// The slowest are ranked by what the site took, whatever its client did.
-func TestSlowness(t *testing.T) {
-	for _, tt := range []struct {
-		in   instance.Flight
-		want float64
-	}{
-		{instance.Flight{Phases: instance.Phases{Head: 1, Handler: 2, FirstByte: 3, Total: 60}}, 2},
-		{instance.Flight{Phases: instance.Phases{Head: 1, Total: 5}}, 4},
-		{instance.Flight{Script: "/a.php", Phases: instance.Phases{Head: 1, Body: 10, FirstByte: 12, Total: 16}}, 5},
-	} {
-		if got := (flight{"a", &tt.in}).slowness(); got != tt.want {
-			t.Errorf("%+v: %v, want %v", tt.in.Phases, got, tt.want)
-		}
-	}
-}
-
 func TestSlowestOnThePage(t *testing.T) {
 	var a int
 	r := run(t, func(r *rig) []string {

@@ -154,7 +154,6 @@ type Supervisor struct {
 	path      string         // of the configuration, absolute
 	tried     string         // hash of the configuration read last
 	read      config.Reading // that it was made of
-	last      *ReloadBrief
 	recall    recall
 	watched   chan []string // the newest list of files to watch; holds at most one
 	inForce   []string      // files of the configuration applied last

@@ -230,7 +230,7 @@ func (s *Supervisor) dismiss(next *successor, err error) error {
 func (s *Supervisor) unshare() {
 	for _, ln := range s.sockets(nil)() {
 		if err := setReusePort(ln, 0); err != nil {
-			s.log.Warn("socket not reset", "addr", ln.Addr(), "error", err)
+			s.log.Warn("socket not reset", "addr", ln.Addr().String(), "error", err)
 		}
 	}
 }

@@ -92,13 +92,13 @@ func durationArg[T any](name string, field func(*T) *time.Duration) argument[T] 
 	}}
 }
 
-func sizeArg[T any](name string, field func(*T) *int64, low, high int64) argument[T] {
+func sizeArg[T any](name string, field func(*T) *int64, low, high int64, off string) argument[T] {
 	return argument[T]{name, func(l *loader, to *T, e hcl.Expression) bool {
 		v, said, ok := l.value(e)
 		if !ok {
 			return said
 		}
-		if n, ok := l.size(v, name, low, high); ok {
+		if n, ok := l.size(v, name, low, high, off); ok {
 			*field(to) = n
 		}
 		return true

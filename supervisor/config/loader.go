@@ -220,13 +220,13 @@ func (l *loader) sortDiags() {
 			cmp.Compare(a.diag.Subject.Start.Byte, b.diag.Subject.Start.Byte),
 		)
 	})
+	l.cfg.located = l.diags
 	if len(l.diags) > maxDiags {
-		l.diags = boundDiags(l.diags)
+		l.cfg.located = boundDiags(l.diags)
 	}
-	for _, d := range l.diags {
+	for _, d := range l.cfg.located {
 		l.cfg.Diags = append(l.cfg.Diags, d.diag)
 	}
-	l.cfg.located = l.diags
 	l.dropSources()
 }
 

@@ -38,7 +38,7 @@ func (r *Reloader) load(path string, os edge) *Config {
 	l := newLoader(path, os)
 	l.pieces.known = last
 	cfg := l.load()
-	if last != nil && l.doubtful() {
+	if len(l.pieces.recalled) > 0 && l.doubtful() {
 		l = newLoader(path, os)
 		cfg = l.load()
 	}
@@ -52,7 +52,7 @@ func (r *Reloader) load(path string, os edge) *Config {
 
 // memory is what the site blocks of a configuration came to.
 type memory struct {
-	path   string                   // Config.Path
+	folder string                   // where relative paths start
 	shared string                   // everything that is no site block
 	sites  map[string]instance.Spec // by the text of the block
 }
@@ -117,7 +117,7 @@ func (p *pieces) whole(src []byte) {
 // says, or something is to be said that may be about it.
 func (l *loader) doubtful() bool {
 	return l.cfg.fatal || l.cfg.HasErrors() || len(l.tainted) > 0 || l.forgotten ||
-		l.pieces.shared.String() != l.pieces.known.shared || l.cfg.Path != l.pieces.known.path || l.usesFiles()
+		l.pieces.shared.String() != l.pieces.known.shared || l.folder != l.pieces.known.folder || l.usesFiles()
 }
 
 // usesFiles reports whether the file function was called.
@@ -136,7 +136,7 @@ func (l *loader) memorise() *memory {
 	if l.cfg.fatal || l.cfg.HasErrors() || len(l.tainted) > 0 {
 		return nil
 	}
-	m := &memory{path: l.cfg.Path, shared: l.pieces.shared.String(), sites: map[string]instance.Spec{}}
+	m := &memory{folder: l.folder, shared: l.pieces.shared.String(), sites: map[string]instance.Spec{}}
 	if l.usesFiles() {
 		return m
 	}
@@ -162,6 +162,9 @@ func (l *loader) recalled(spec instance.Spec, f *configFile, b *hclsyntax.Block)
 	if spec.Passwords != "" {
 		content, err := l.content(spec.Passwords, KindPasswords)
 		l.forgotten = l.forgotten || err != nil || l.problemsIn(spec.Passwords, content) != ""
+	}
+	for _, x := range spec.Scripts { // a warning that they are not there may be about defaults
+		l.forgotten = l.forgotten || len(x.Command) > 0 && !l.hasCommand(x.Command[0])
 	}
 	return &site{spec: spec, file: f, block: b}
 }

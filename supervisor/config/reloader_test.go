@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -130,5 +131,45 @@ func TestReloaderRemembers(t *testing.T) {
 	}
 	if c = load(old + text("new", 8001)); len(c.Refused) != 1 || len(c.Diags) != 3 { // two roots, one address
 		t.Errorf("%v %v", c.Refused, c.Diags)
+	}
+}
+
+// What is remembered is only what Load would say again.
+func TestReloaderForgets(t *testing.T) {
+	for what, edit := range map[string]struct {
+		before, after func(t *testing.T, path string)
+	}{
+		"a file becomes a folder": {
+			func(t *testing.T, path string) { put(t, path, siteText("a", 8001, "")) },
+			func(t *testing.T, path string) {
+				if err := errors.Join(os.Remove(path), os.Mkdir(path, 0o755)); err != nil {
+					t.Fatal(err)
+				}
+				put(t, filepath.Join(path, "a.hcl"), siteText("a", 8001, ""))
+			},
+		},
+		"a warning about defaults": {
+			func(t *testing.T, path string) {
+				put(t, path, "defaults {\n  script \".php\" {\n    command = [\"no-such-interpreter\"]\n  }\n}\n"+siteText("a", 8001, ""))
+			},
+			func(*testing.T, string) {},
+		},
+		"more warnings than are shown": {
+			func(t *testing.T, path string) {
+				var all strings.Builder
+				for i := range maxDiags + 20 {
+					all.WriteString(strings.Replace(siteText(fmt.Sprint("s", i), 8000+i, ""), `root = "."`, `root = "away"`, 1))
+				}
+				put(t, path, all.String())
+			},
+			func(*testing.T, string) {},
+		},
+	} {
+		path := filepath.Join(t.TempDir(), "sites.hcl")
+		edit.before(t, path)
+		var r Reloader
+		r.Load(path, noEnv)
+		edit.after(t, path)
+		sameConfig(t, what, r.Load(path, noEnv), Load(path, noEnv))
 	}
 }

@@ -11,27 +11,8 @@ import (
 
 // What may be said about when a log file is rotated: 0 turns a bound off.
 const (
-	leastLogSize, mostLogSize = 1 << 10, 1 << 40
-	leastLogAge, mostLogAge   = time.Second, 10_000 * time.Hour
+	leastLogAge, mostLogAge = time.Second, 10_000 * time.Hour
 )
-
-func maxSizeArg(name string, field func(*instance.Logs) *int64) argument[instance.Logs] {
-	return argument[instance.Logs]{name, func(l *loader, to *instance.Logs, e hcl.Expression) bool {
-		v, said, ok := l.value(e)
-		if !ok {
-			return said
-		}
-		n, ok := l.size(v, name, 0, math.MaxInt64)
-		switch {
-		case !ok:
-		case n != 0 && (n < leastLogSize || n > mostLogSize):
-			l.fail(v.at, "Size out of range", `%s must be from %s to %s, or "0B" for files of any size.`, name, sizeText(leastLogSize), sizeText(mostLogSize))
-		default:
-			*field(to) = n
-		}
-		return true
-	}}
-}
 
 func maxAgeArg(name string, field func(*instance.Logs) *time.Duration) argument[instance.Logs] {
 	return argument[instance.Logs]{name, func(l *loader, to *instance.Logs, e hcl.Expression) bool {

@@ -105,21 +105,21 @@ var logsArgs = []argument[instance.Logs]{
 	pathArg("passed", func(g *instance.Logs) *string { return &g.Passed }, true),
 	pathArg("failed", func(g *instance.Logs) *string { return &g.Failed }, true),
 	textArg("format", func(g *instance.Logs) *string { return &g.Format }, checkFormat),
-	sizeArg("body", func(g *instance.Logs) *int64 { return &g.Body }, 0, 1<<20),
-	maxSizeArg("max_size", func(g *instance.Logs) *int64 { return &g.MaxSize }),
+	sizeArg("body", func(g *instance.Logs) *int64 { return &g.Body }, 0, 1<<20, ""),
+	sizeArg("max_size", func(g *instance.Logs) *int64 { return &g.MaxSize }, 1<<10, 1<<40, `, or "0B" for files of any size`),
 	maxAgeArg("max_age", func(g *instance.Logs) *time.Duration { return &g.MaxAge }),
 	intArg("keep", func(g *instance.Logs) *int { return &g.Keep }, 0, 100_000),
 	textArg("compress", func(g *instance.Logs) *string { return &g.Compress }, checkCompress),
 }
 
 var limitsArgs = []argument[instance.Limits]{
-	sizeArg("max_body", func(m *instance.Limits) *int64 { return &m.MaxBody }, 0, 1<<50),
-	sizeArg("max_header", func(m *instance.Limits) *int64 { return &m.MaxHeader }, 1<<10, 1<<20),
-	sizeArg("max_uri", func(m *instance.Limits) *int64 { return &m.MaxURI }, 256, 64<<10),
+	sizeArg("max_body", func(m *instance.Limits) *int64 { return &m.MaxBody }, 0, 1<<50, ""),
+	sizeArg("max_header", func(m *instance.Limits) *int64 { return &m.MaxHeader }, 1<<10, 1<<20, ""),
+	sizeArg("max_uri", func(m *instance.Limits) *int64 { return &m.MaxURI }, 256, 64<<10, ""),
 	intArg("max_connections", func(m *instance.Limits) *int { return &m.MaxConnections }, 1, 1_000_000),
 	intArg("max_client_connections", func(m *instance.Limits) *int { return &m.MaxClientConnections }, 0, 1_000_000),
 	intArg("max_in_flight", func(m *instance.Limits) *int { return &m.MaxInFlight }, 0, 1_000_000),
-	sizeArg("cache", func(m *instance.Limits) *int64 { return &m.Cache }, 0, 64<<30),
+	sizeArg("cache", func(m *instance.Limits) *int64 { return &m.Cache }, 0, 64<<30, ""),
 }
 
 var timeoutsArgs = []argument[instance.Timeouts]{

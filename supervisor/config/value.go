@@ -219,14 +219,16 @@ func (l *loader) duration(v item, name string, low, high time.Duration) (time.Du
 	return d, true
 }
 
-// size is v as a number of bytes from low to high.
-func (l *loader) size(v item, name string, low, high int64) (int64, bool) {
+// size is v as a number of bytes from low to high, or 0 where off says what that
+// means.
+func (l *loader) size(v item, name string, low, high int64, off string) (int64, bool) {
 	var n uint64
+	bounds := fmt.Sprintf("from %s to %s%s", sizeText(low), sizeText(high), off)
 	if v.value.Type() == cty.Number {
 		f := v.value.AsBigFloat()
 		i, exact := f.Uint64()
 		if !f.IsInt() || exact != big.Exact {
-			l.fail(v.at, "Invalid size", "%s must be a whole number of bytes from %s to %s.", name, sizeText(low), sizeText(high))
+			l.fail(v.at, "Invalid size", "%s must be a whole number of bytes %s.", name, bounds)
 			return 0, false
 		}
 		n = i
@@ -241,8 +243,8 @@ func (l *loader) size(v item, name string, low, high int64) (int64, bool) {
 			return 0, false
 		}
 	}
-	if n < uint64(low) || n > uint64(high) {
-		l.fail(v.at, "Size out of range", "%s must be from %s to %s.", name, sizeText(low), sizeText(high))
+	if (n < uint64(low) || n > uint64(high)) && (n != 0 || off == "") {
+		l.fail(v.at, "Size out of range", "%s must be %s.", name, bounds)
 		return 0, false
 	}
 	return int64(n), true

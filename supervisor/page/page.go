@@ -213,9 +213,6 @@ func (v *View) Machine(t time.Time) string { return t.Format(time.RFC3339) }
 // Ago says how long ago t was.
 func (v *View) Ago(t time.Time) string { return ago(v.Now.Sub(t)) }
 
-// NowMachine is Machine of Now.
-func (v *View) NowMachine() string { return v.Machine(v.Now) }
-
 // slice is a part of a bar.
 type slice struct{ X, Width, Kind int }
 

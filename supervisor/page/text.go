@@ -24,8 +24,14 @@ func written(s, kept string) template.HTML {
 	if isPlain(s) {
 		return template.HTML(s)
 	}
+	return template.HTML(escaped(s, kept, template.HTMLEscapeString, `<span class="esc">`, `</span>`))
+}
+
+// escaped is s with what is not seen, but for kept, written out between before and
+// after, and all else as plain has it.
+func escaped(s, kept string, plain func(string) string, before, after string) string {
 	var b strings.Builder
-	plain := 0
+	done := 0
 	for i, r := range s {
 		size := utf8.RuneLen(r)
 		if r == utf8.RuneError && !strings.HasPrefix(s[i:], string(utf8.RuneError)) {
@@ -33,15 +39,11 @@ func written(s, kept string) template.HTML {
 		} else if isSeen(r) || strings.ContainsRune(kept, r) {
 			continue
 		}
-		b.WriteString(template.HTMLEscapeString(s[plain:i]))
-		b.WriteString(`<span class="esc">` + code(s[i:i+size], r) + `</span>`)
-		plain = i + size
+		b.WriteString(plain(s[done:i]) + before + code(s[i:i+size], r) + after)
+		done = i + size
 	}
-	if plain == 0 {
-		return template.HTML(template.HTMLEscapeString(s))
-	}
-	b.WriteString(template.HTMLEscapeString(s[plain:]))
-	return template.HTML(b.String())
+	b.WriteString(plain(s[done:]))
+	return b.String()
 }
 
 // isPlain reports whether s is HTML as it is, as most texts are.
@@ -56,18 +58,7 @@ func isPlain(s string) bool {
 
 // attr is line for the value of an attribute, which the template escapes.
 func attr(s string) string {
-	var b strings.Builder
-	for i, r := range s {
-		size := utf8.RuneLen(r)
-		if r == utf8.RuneError && !strings.HasPrefix(s[i:], string(utf8.RuneError)) {
-			size = 1
-		} else if isSeen(r) {
-			b.WriteRune(r)
-			continue
-		}
-		b.WriteString(code(s[i:i+size], r))
-	}
-	return b.String()
+	return escaped(s, "", func(plain string) string { return plain }, "", "")
 }
 
 // isSeen reports whether r shows itself and leaves alone what is around it:
