@@ -19,6 +19,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"sited/rig"
 	"sited/supervisor/config"
 )
@@ -35,7 +37,12 @@ func withBuildFolder(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(buildFolder)
-	return m.Run()
+	status := m.Run()
+	if err := goleak.Find(); err != nil && status == 0 {
+		fmt.Fprintln(os.Stderr, "goroutines of the tests are left:", err)
+		return 1
+	}
+	return status
 }
 
 // stage is one stage of a Dockerfile.
@@ -212,7 +219,7 @@ func TestDockerfileContext(t *testing.T) {
 		}
 	}
 	_, stages := dockerfile(t)
-	needed := []string{"go.mod", "go.sum", "cmd/sited/main.go", "supervisor/supervisor.go", "instance/listing.html", "protocol/server.go", "metrics/registry.go", "cgi/cgi.go"}
+	needed := []string{"go.mod", "go.sum", "cmd/sited/main.go", "supervisor/supervisor.go", "supervisor/page/page.html", "instance/listing.html", "protocol/server.go", "metrics/registry.go", "cgi/cgi.go"}
 	for _, run := range stages[0].all("RUN") {
 		for _, word := range strings.Fields(run) {
 			if strings.HasPrefix(word, "deploy/") || strings.HasPrefix(word, "sites/") {
@@ -324,7 +331,7 @@ func TestImage(t *testing.T) {
 	for i := range check {
 		check[i] = strings.ReplaceAll(check[i], "127.0.0.1:9180", admin)
 	}
-	waitUntil(t, "HEALTHCHECK says healthy", func() bool { return exec.Command(binary, check[1:]...).Run() == nil })
+	rig.Eventually(t, "HEALTHCHECK says healthy", func() bool { return exec.Command(binary, check[1:]...).Run() == nil })
 	if status, body := get(t, "http://"+site+"/", ""); status != 200 || body != "from the image" {
 		t.Errorf("the site: %d %q", status, body)
 	}
@@ -337,34 +344,16 @@ func TestImage(t *testing.T) {
 	if err := os.Rename(dir+"/www", dir+"/away"); err != nil {
 		t.Fatal(err)
 	}
-	waitUntil(t, "HEALTHCHECK says unhealthy", func() bool { return exec.Command(binary, check[1:]...).Run() != nil })
+	rig.Eventually(t, "HEALTHCHECK says unhealthy", func() bool { return exec.Command(binary, check[1:]...).Run() != nil })
 	p.stop(t)
 }
 
 // running is a sited that a test has started.
 type running struct {
 	command *exec.Cmd
-	said    said
+	said    rig.Buffer
 	ended   chan error // gets how it ended
 	stopped bool
-}
-
-// said collects what a process writes while it is read.
-type said struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (s *said) Write(b []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.Write(b)
-}
-
-func (s *said) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.String()
 }
 
 // start starts sited, which ends with the test at the latest.
@@ -411,15 +400,6 @@ func writeFile(t *testing.T, name, content string) {
 	}
 	if err := os.WriteFile(name, []byte(content), 0o644); err != nil {
 		t.Fatal(err)
-	}
-}
-
-func waitUntil(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within 20 s: %s", what)
-		}
 	}
 }
 

@@ -254,11 +254,11 @@ func TestPod(t *testing.T) {
 	c := all["Deployment"].Spec.Template.Spec.Containers[0]
 	p := start(t, binary, append(c.Args[:len(c.Args)-1:len(c.Args)-1], dir+"/etc")...)
 	docs := "http://127.0.0.1:" + ports["docs"] + "/"
-	waitUntil(t, "it serves", func() bool { return strings.Contains(p.said.String(), "\"configuration read\"") })
+	rig.Eventually(t, "it serves", func() bool { return strings.Contains(p.said.String(), "\"configuration read\"") })
 	if status, body := get(t, docs, ""); status != 200 || body != "docs" {
 		t.Errorf("%d %q", status, body)
 	}
-	waitUntil(t, "the request is in the output", func() bool {
+	rig.Eventually(t, "the request is in the output", func() bool {
 		return regexp.MustCompile(`(?m)^\{.*"site":"docs",.*"status":200,.*\}$`).MatchString(p.said.String())
 	})
 
@@ -267,7 +267,7 @@ func TestPod(t *testing.T) {
 		t.Fatal(err)
 	}
 	kubelet(t, dir+"/etc", "..2", data)
-	waitUntil(t, "the change is taken in", func() bool { status, _ := get(t, docs, ""); return status == 200 })
+	rig.Eventually(t, "the change is taken in", func() bool { status, body := get(t, docs, ""); return status == 200 && body != "docs" })
 	p.stop(t)
 }
 

@@ -36,7 +36,7 @@ func startPrometheus(t *testing.T, addr string, targets []string, flags ...strin
 	copyConfig(t, dir, targets)
 	p := &prometheus{url: "http://" + addr, begun: time.Now().Add(-time.Second)}
 	p.client.Timeout = rig.Patience
-	cmd := exec.Command(need(t, "prometheus"), append([]string{
+	cmd := exec.Command(rig.Need(t, "prometheus"), append([]string{
 		"--config.file=" + filepath.Join(dir, "prometheus.yml"),
 		"--storage.tsdb.path=" + filepath.Join(dir, "data"),
 		"--web.listen-address=" + addr, "--log.level=warn",

@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"go.yaml.in/yaml/v3"
+
+	"sited/rig"
 )
 
 const operations = "../../docs/operations.md"
@@ -92,7 +94,7 @@ func glob(t *testing.T, pattern string) []string {
 
 func TestPromtoolCheck(t *testing.T) {
 	t.Parallel()
-	promtool := need(t, "promtool")
+	promtool := rig.Need(t, "promtool")
 	for _, args := range [][]string{
 		{"check", "config", "prometheus.yml"},
 		append([]string{"check", "rules"}, glob(t, "rules/*.yml")...),
@@ -133,7 +135,7 @@ func TestConfigIsOfOneJob(t *testing.T) {
 }
 
 func TestPromtoolTestRules(t *testing.T) {
-	promtool := need(t, "promtool")
+	promtool := rig.Need(t, "promtool")
 	for _, name := range glob(t, "tests/*.yml") {
 		t.Run(filepath.Base(name), func(t *testing.T) {
 			t.Parallel()

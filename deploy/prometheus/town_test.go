@@ -62,6 +62,9 @@ site "app" {
   script ".cgi" {
     command = ["sh"]
     workers = 4
+  }
+  script ".late" {
+    command = ["sh"]
     timeout = "400ms"
   }
   limits {
@@ -124,7 +127,7 @@ func newTowns(t *testing.T) *towns {
 		"slow.sh":    "sleep 0.6; printf 'Content-Type: text/plain\\n\\nslow\\n'",
 		"ok.cgi":     "i=0; while [ $i -lt 3000 ]; do i=$((i+1)); done; printf 'Content-Type: text/plain\\n\\nok\\n'",
 		"broken.cgi": "echo nonsense; echo why >&2; exit 1",
-		"hangs.cgi":  "sleep 5",
+		"hangs.late": "sleep 5",
 	} {
 		o.main.Write("app/"+name, script+"\n")
 	}
@@ -226,7 +229,7 @@ func (o *towns) visit() {
 		{503, "GET", "rootless", "/", nil},
 		{200, "GET", "nolog", "/page.html", nil},
 		{404, "GET", "nolog", "/nothing", nil},
-		{504, "GET", "app", "/hangs.cgi", nil},
+		{504, "GET", "app", "/hangs.late", nil},
 	})
 	for range 12 {
 		o.wantAll([]struct {
