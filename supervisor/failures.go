@@ -29,11 +29,15 @@ type SiteFailures struct {
 // UnknownSite says that there is no site of that name, and which there are.
 type UnknownSite struct {
 	Name  string
-	Known []string // sorted
+	In    string // the file it is not in; "" for what runs
+	Known []string
 }
 
 func (e *UnknownSite) Error() string {
 	text := fmt.Sprintf("there is no site %q", e.Name)
+	if e.In != "" {
+		text += " in " + e.In
+	}
 	if near := config.Nearest(e.Name, e.Known); near != "" {
 		text += fmt.Sprintf("; did you mean %q?", near)
 	}

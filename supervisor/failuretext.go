@@ -41,7 +41,7 @@ func (f SiteFailures) MarshalJSON() ([]byte, error) {
 // list, all with 0. Nothing in it is for a terminal to obey.
 func (f *SiteFailures) Text(most int) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "site %s, %s, generation %d\n", printable(f.Site), f.State, f.Generation)
+	fmt.Fprintf(&b, "site %s, %s, generation %d\n", Printable(f.Site), f.State, f.Generation)
 	seen := map[string]bool{}
 	f.list(&b, "failed requests, newest first", "no failed requests since sited was started", f.Failed, most, seen)
 	f.list(&b, "slowest requests of the last minutes", "no slow requests in the last minutes", f.Slowest, most, seen)
@@ -62,7 +62,7 @@ func (f *SiteFailures) list(b *strings.Builder, title, none string, flights []in
 	fmt.Fprintf(b, "\n%s\n", title)
 	for i := range shown {
 		x := &shown[i]
-		fmt.Fprintf(b, "\n%s  %s ago  id %s\n", x.Time.Local().Format("2006-01-02 15:04:05.000"), age(f.Time.Sub(x.Time)), printable(x.ID))
+		fmt.Fprintf(b, "\n%s  %s ago  id %s\n", x.Time.Local().Format("2006-01-02 15:04:05.000"), age(f.Time.Sub(x.Time)), Printable(x.ID))
 		writeAnswer(b, x)
 		if !seen[x.ID] {
 			writeStory(b, x)
@@ -73,9 +73,9 @@ func (f *SiteFailures) list(b *strings.Builder, title, none string, flights []in
 
 // writeAnswer writes what the client asked for and got, in two lines.
 func writeAnswer(b *strings.Builder, x *instance.Flight) {
-	request := strings.TrimSpace(printable(x.Method) + " " + abridged(x.Target))
+	request := strings.TrimSpace(Printable(x.Method) + " " + abridged(x.Target))
 	if x.Version != "" {
-		request += " HTTP/" + printable(x.Version)
+		request += " HTTP/" + Printable(x.Version)
 	}
 	if request == "" {
 		request = "(no request)"
@@ -89,9 +89,9 @@ func writeAnswer(b *strings.Builder, x *instance.Flight) {
 
 // writeStory writes all else.
 func writeStory(b *strings.Builder, x *instance.Flight) {
-	from := printable(x.Remote)
+	from := Printable(x.Remote)
 	if x.User != "" {
-		from += ", user " + printable(x.User)
+		from += ", user " + Printable(x.User)
 	}
 	from += fmt.Sprintf(", generation %d", x.Generation)
 	writeLines(b, "from", []string{strings.TrimPrefix(from, ", ")})
@@ -116,7 +116,7 @@ func writeStory(b *strings.Builder, x *instance.Flight) {
 // writeLines writes lines with what they are before the first one.
 func writeLines(b *strings.Builder, what string, lines []string) {
 	for _, line := range lines {
-		fmt.Fprintf(b, "    %-8s %s\n", what, printable(line))
+		fmt.Fprintf(b, "    %-8s %s\n", what, Printable(line))
 		what = ""
 	}
 }
@@ -142,7 +142,7 @@ func phases(p *instance.Phases) string {
 // characters the middle is left out.
 func abridged(s string) string {
 	const first, last = 139, 60
-	s = printable(s)
+	s = Printable(s)
 	if utf8.RuneCountInString(s) <= first+1+last {
 		return s
 	}
@@ -173,9 +173,9 @@ func age(d time.Duration) string {
 	return duration(d.Truncate(time.Hour))
 }
 
-// printable escapes what is not to be printed: control characters, and those that
+// Printable escapes what is not to be printed: control characters, and those that
 // change what is around them. It is as Go writes them in a string.
-func printable(s string) string {
+func Printable(s string) string {
 	if strings.IndexFunc(s, func(r rune) bool { return !unicode.IsPrint(r) || r == utf8.RuneError }) < 0 {
 		return s
 	}

@@ -27,8 +27,8 @@ admin {
 }
 defaults {
   timeouts {
-    body  = "5s"
-    drain = "5s"
+    body  = "30s"
+    drain = "30s"
   }
 }
 site "calm" {

@@ -8,10 +8,10 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/dustin/go-humanize"
+
+	"sited/supervisor"
 )
 
 // logLine is a line of a log: what is shown of its members, if it is in one of
@@ -77,23 +77,23 @@ func (p *logPrinter) text(l *logLine) string {
 			text = l.asJSON()
 		}
 		if p.terminal || !p.raw && !p.json {
-			text = p.paint(l, printable(text))
+			text = p.paint(l, supervisor.Printable(text))
 		}
 		return text
 	}
-	head := fmt.Sprintf("%-*s %-*s ", len(shownTime), printable(l.Time), p.width, orDash(l.Site))
+	head := fmt.Sprintf("%-*s %-*s ", len(shownTime), supervisor.Printable(l.Time), p.width, orDash(l.Site))
 	if l.Stderr != nil {
-		return head + p.paint(l, "err") + " " + printable(l.Script+": "+*l.Stderr)
+		return head + p.paint(l, "err") + " " + supervisor.Printable(l.Script+": "+*l.Stderr)
 	}
 	var b strings.Builder
 	b.WriteString(head)
 	b.WriteString(p.paint(l, strconv.Itoa(l.Status)))
 	fmt.Fprintf(&b, " %-4s %s %s %s %s", orDash(l.Method), orDash(l.Target), shortDuration(l.Duration), shortSize(l.Bytes), orDash(l.Remote))
 	if l.User != "" {
-		b.WriteString(" " + printable(l.User))
+		b.WriteString(" " + supervisor.Printable(l.User))
 	}
 	if l.Error != "" {
-		b.WriteString("  " + p.paint(l, printable(l.Error)))
+		b.WriteString("  " + p.paint(l, supervisor.Printable(l.Error)))
 	}
 	return b.String()
 }
@@ -125,7 +125,7 @@ func orDash(s string) string {
 	if s == "" {
 		return "-"
 	}
-	return printable(s)
+	return supervisor.Printable(s)
 }
 
 func shortDuration(seconds *float64) string {
@@ -139,24 +139,3 @@ func shortDuration(seconds *float64) string {
 }
 
 func shortSize(n uint64) string { return strings.ReplaceAll(humanize.IBytes(n), " ", "") }
-
-// printable escapes what does not print: control characters, those that change
-// the direction of text, and what is no UTF-8.
-func printable(s string) string {
-	if !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
-		var b strings.Builder
-		for i, r := range s {
-			switch {
-			case unicode.IsPrint(r) && (r != utf8.RuneError || strings.HasPrefix(s[i:], "\ufffd")):
-				b.WriteRune(r)
-			case r == utf8.RuneError:
-				fmt.Fprintf(&b, `\x%02x`, s[i])
-			default:
-				quoted := strconv.QuoteRune(r)
-				b.WriteString(quoted[1 : len(quoted)-1])
-			}
-		}
-		return b.String()
-	}
-	return s
-}

@@ -18,7 +18,8 @@ import (
 
 // stampLayout is the time in the name of a rotated file, which is in UTC:
 // passed-2026-11-23T08-15-04.123.log, and .gz or .zst behind it. Names of a log's
-// files sort by it.
+// files sort by it. It is package instance that rotates (rotatename.go), and knows
+// more of the names than who reads them needs.
 const stampLayout = "2006-01-02T15-04-05.000"
 
 // codings are the extensions that a rotated file may have got meanwhile, in the

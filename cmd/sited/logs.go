@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"sited/supervisor"
 	"sited/supervisor/config"
 )
 
@@ -85,7 +86,6 @@ func wantsColor(lookup func(string) (string, bool)) bool {
 type logReader struct {
 	sites *loggedSites
 	tails []*logTail
-	shown map[string]time.Time // of logs that are no longer read: the last line's time
 }
 
 func newLogReader(e *env, args []string) (*logReader, error) {
@@ -107,8 +107,8 @@ func newLogReader(e *env, args []string) (*logReader, error) {
 	if len(labels) == 0 {
 		return nil, fmt.Errorf("%s has no site whose logs could be shown", cfg.Path)
 	}
-	r := &logReader{sites: sites, shown: map[string]time.Time{}}
-	r.adjust("")
+	r := &logReader{sites: sites}
+	r.adjust(time.Time{})
 	return r, nil
 }
 
@@ -116,13 +116,7 @@ func unknownSite(site string, labels []string, cfg *config.Config) error {
 	if slices.Contains(cfg.Refused, site) {
 		return fmt.Errorf("the site %q has errors in %s, so it is not known where it logs", site, cfg.Path)
 	}
-	if suggestion := config.Nearest(site, labels); suggestion != "" {
-		return fmt.Errorf("there is no site %q in %s; did you mean %q?", site, cfg.Path, suggestion)
-	}
-	if len(labels) == 0 {
-		return fmt.Errorf("there is no site %q in %s", site, cfg.Path)
-	}
-	return fmt.Errorf("there is no site %q in %s; there are: %s", site, cfg.Path, strings.Join(labels, ", "))
+	return &supervisor.UnknownSite{Name: site, In: cfg.Path, Known: labels}
 }
 
 // run prints the last lines, and what comes then.
@@ -137,13 +131,14 @@ func (r *logReader) run(e *env, p *logPrinter, most int, follow bool) error {
 	if !follow {
 		return err
 	}
+	signals := e.signals()
 	complain := complaints{w: e.stderr}
 	complain.about(err)
 	tick := time.NewTicker(followInterval)
 	defer tick.Stop()
 	for looked := time.Now(); ; {
 		select {
-		case sig := <-e.signals:
+		case sig := <-signals:
 			switch sig {
 			case syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP:
 				return nil
@@ -151,7 +146,7 @@ func (r *logReader) run(e *env, p *logPrinter, most int, follow bool) error {
 		case now := <-tick.C:
 			if now.Sub(looked) >= configInterval {
 				if before := looked; r.sites.changed() {
-					r.adjust(before.UTC().Format(stampLayout))
+					r.adjust(before.Truncate(time.Second)) // as exact as the format combined
 					p.width = r.sites.width()
 				}
 				looked = now
@@ -165,9 +160,9 @@ func (r *logReader) run(e *env, p *logPrinter, most int, follow bool) error {
 	}
 }
 
-// adjust reads the logs of the sites that there are now, new ones with what was
-// rotated since from their beginning, and takes note of those that are gone.
-func (r *logReader) adjust(from string) {
+// adjust reads the logs of the sites that there are now, of new ones what was logged
+// from then on, rotated or not, and takes note of those that are gone.
+func (r *logReader) adjust(from time.Time) {
 	wanted, owner := r.sites.paths()
 	old := map[string]*logTail{}
 	for _, t := range r.tails {
@@ -179,7 +174,7 @@ func (r *logReader) adjust(from string) {
 	for _, path := range wanted {
 		t := old[path]
 		if t == nil {
-			t = &logTail{path: path, seen: from, since: r.shown[path]}
+			t = &logTail{path: path, seen: from.UTC().Format(stampLayout), from: from}
 			r.tails = append(r.tails, t)
 		}
 		t.site, t.gone = owner[path], time.Time{}
@@ -209,7 +204,6 @@ func (r *logReader) next() ([]logLine, error) {
 		over := !t.gone.IsZero() && time.Since(t.gone) > goneAfter
 		if over {
 			t.close()
-			r.shown[t.path] = t.at
 		}
 		return over
 	})
@@ -233,7 +227,7 @@ func (r *logReader) collect(read func(*logTail) ([][]byte, error)) ([]logLine, e
 			if line.at.IsZero() {
 				line.at = t.at // it stays where it is
 			}
-			if !t.since.IsZero() && !line.at.After(t.since) {
+			if line.at.Before(t.from) {
 				continue
 			}
 			t.at = line.at

@@ -33,9 +33,9 @@ type logTail struct {
 	waiting []rotatedFile // rotated between before and now, to be read before now is
 	reading *rotatedLog   // the first of them
 
-	at    time.Time // of the last line
-	since time.Time // lines until then were shown
-	gone  time.Time // since when there was nothing, as no site logs there any more; zero: one does
+	at   time.Time // of the last line
+	from time.Time // lines before are not shown
+	gone time.Time // since when there was nothing, as no site logs there any more; zero: one does
 }
 
 // logPart is an open file, and how far it was read.
@@ -90,66 +90,64 @@ func (t *logTail) last(most int, wanted func([]byte) bool) ([][]byte, error) {
 
 // next are the whole lines that have come since. An error is about what could not
 // be read; there may be lines as well.
-func (t *logTail) next() ([][]byte, error) {
-	lines := t.nextBefore()
-	waited, err := t.readWaiting()
-	lines = append(lines, waited...)
-	if t.reading != nil || len(t.waiting) > 0 {
-		return lines, err
+func (t *logTail) next() (lines [][]byte, err error) {
+	add := func(more [][]byte, moreErr error) {
+		lines, err = append(lines, more...), errors.Join(err, moreErr)
 	}
-	more, nowErr := t.nextNow()
-	return append(lines, more...), errors.Join(err, nowErr)
+	for {
+		add(t.nextBefore())
+		if t.before != nil && t.before.behind {
+			return lines, err
+		}
+		add(t.readWaiting())
+		if t.reading != nil || len(t.waiting) > 0 {
+			return lines, err
+		}
+		if t.now != nil {
+			more, nowErr := t.now.read()
+			if add(more, nowErr); nowErr != nil || t.now.behind {
+				return lines, err
+			}
+		}
+		replaced, openErr := t.replace()
+		if add(nil, openErr); !replaced {
+			return lines, err
+		}
+	}
 }
 
 // nextBefore reads what came late to the file that was there before.
-func (t *logTail) nextBefore() [][]byte {
+func (t *logTail) nextBefore() ([][]byte, error) {
 	if t.before == nil {
-		return nil
+		return nil, nil
 	}
 	late, err := t.before.read()
 	if t.rounds--; t.rounds <= 0 && !t.before.behind || err != nil {
 		t.before.file.Close()
 		t.before = nil
 	}
-	return late
+	return late, err
 }
 
-// nextNow reads the file that is there now, and notices when it is another.
-func (t *logTail) nextNow() (lines [][]byte, err error) {
+// replace notices that the log is another file now. What was rotated in between is
+// to be read before it.
+func (t *logTail) replace() (bool, error) {
 	if t.now != nil {
-		lines, err = t.now.read()
-		if err != nil || t.now.behind {
-			return lines, err
-		}
-		same, err := t.now.named(t.path)
-		if same || err != nil {
-			return lines, err
+		if same, err := t.now.named(t.path); same || err != nil {
+			return false, err
 		}
 	}
 	part, files, err := t.open()
 	if part == nil {
-		return lines, err
-	}
-	if t.now != nil {
-		more, readErr := t.now.read() // what came before the other was there
-		lines, err = append(lines, more...), errors.Join(err, readErr)
+		return false, err
 	}
 	later, lostErr := t.later(t.now, files)
 	if t.before != nil {
 		t.before.file.Close()
 	}
-	t.before, t.rounds, t.now = t.now, farewell, part
-	t.waiting = later
+	t.before, t.rounds, t.now, t.waiting = t.now, farewell, part, later
 	t.see(files)
-	if len(later) > 0 {
-		more, waitErr := t.readWaiting()
-		lines, err = append(lines, more...), errors.Join(err, waitErr)
-	}
-	if t.reading == nil && len(t.waiting) == 0 {
-		more, readErr := part.read()
-		lines, err = append(lines, more...), errors.Join(err, readErr)
-	}
-	return lines, errors.Join(err, lostErr)
+	return true, errors.Join(err, lostErr)
 }
 
 // see takes note of the rotations before now.
@@ -176,8 +174,8 @@ func (t *logTail) open() (*logPart, []rotatedFile, error) {
 		if listErr != nil {
 			return part, nil, &missedError{t.path, listErr.Error()}
 		}
-		if part.at(t.path) {
-			return part, files, nil
+		if same, err := part.named(t.path); same || err != nil {
+			return part, files, err
 		}
 		part.file.Close()
 	}
@@ -210,16 +208,6 @@ func openPart(path string) (*logPart, error) {
 		return nil, err
 	}
 	return &logPart{file: file}, nil
-}
-
-// at reports whether the path leads to the file.
-func (p *logPart) at(path string) bool {
-	there, err := os.Stat(path)
-	if err != nil {
-		return false
-	}
-	info, err := p.file.Stat()
-	return err == nil && os.SameFile(there, info)
 }
 
 // named reports whether the path still leads to the file, or to nothing.

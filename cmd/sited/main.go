@@ -23,8 +23,6 @@ import (
 func main() {
 	// What whoever started us left open is for `sited run`, never for scripts.
 	_ = unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC) // an old kernel: as before
-	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2)
 	os.Exit(run(os.Args[1:], &env{
 		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
 		lookup: os.LookupEnv, signals: signals, version: version(),
@@ -32,12 +30,18 @@ func main() {
 	}))
 }
 
+func signals() <-chan os.Signal {
+	c := make(chan os.Signal, 8)
+	signal.Notify(c, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2)
+	return c
+}
+
 // env is what the operating system gives.
 type env struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	lookup         func(name string) (string, bool)
-	signals        <-chan os.Signal
+	signals        func() <-chan os.Signal // until it is called, signals do what they do by default
 	version        string
 
 	inherit func(*slog.Logger) *supervisor.Inherited

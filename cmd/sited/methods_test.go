@@ -227,8 +227,8 @@ func uploading(p *process) bool {
 func TestTunnel(t *testing.T) {
 	t.Parallel()
 	f := newSites(t)
-	f.Config(strings.Replace(threeSites, `connect { allow = ["@@echo"] }`, `connect { allow = ["@@echo", "`+f.IP+`:9", "localhost:*"] }
-  timeouts { idle = "400ms" }`, 1))
+	allowed := strings.Replace(threeSites, `connect { allow = ["@@echo"] }`, `connect { allow = ["@@echo", "`+f.IP+`:9", "localhost:*"] }`, 1)
+	f.Config(allowed)
 	p := f.run()
 	f.echo()
 	addr := f.Addr("app")
@@ -272,6 +272,8 @@ func TestTunnel(t *testing.T) {
 		})
 	})
 	t.Run("idle", func(t *testing.T) {
+		f.Config(strings.Replace(allowed, "connect {", "timeouts { idle = \"400ms\" }\n  connect {", 1))
+		p.reloads("applied")
 		w := open(t)
 		if rest, err := io.ReadAll(w.r); string(rest) != "early " || err != nil {
 			t.Errorf("%q, %v", rest, err)

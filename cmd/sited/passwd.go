@@ -82,18 +82,41 @@ func readPassword(e *env, user string) ([]byte, error) {
 		}
 		return []byte(strings.TrimRight(line, "\r\n")), nil
 	}
+	signals := e.signals()
 	fmt.Fprintf(e.stderr, "Password for %s: ", user)
-	first, err := term.ReadPassword(int(f.Fd()))
+	first, err := readUnseen(int(f.Fd()), signals)
 	if err != nil {
 		return nil, err
 	}
 	fmt.Fprint(e.stderr, "\nOnce more: ")
-	second, err := term.ReadPassword(int(f.Fd()))
+	second, err := readUnseen(int(f.Fd()), signals)
 	fmt.Fprintln(e.stderr)
 	if err == nil && string(first) != string(second) {
 		err = errors.New("the two are not the same; nothing was changed")
 	}
 	return first, err
+}
+
+// readUnseen reads a line that the terminal does not show. A signal ends that and
+// leaves the terminal as it was.
+func readUnseen(terminal int, signals <-chan os.Signal) ([]byte, error) {
+	before, err := term.GetState(terminal)
+	if err != nil {
+		return nil, err
+	}
+	var line []byte
+	read := make(chan error, 1)
+	go func() {
+		var err error
+		line, err = term.ReadPassword(terminal)
+		read <- err
+	}()
+	select {
+	case err := <-read:
+		return line, err
+	case sig := <-signals: // whoever reads ends with the process
+		return nil, errors.Join(fmt.Errorf("%v; nothing was changed", sig), term.Restore(terminal, before))
+	}
 }
 
 // setUser replaces a user's line, adds one, or, without a hash, takes it out.

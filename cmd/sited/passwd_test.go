@@ -2,10 +2,15 @@ package main_test
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"sited/rig"
 )
@@ -40,5 +45,48 @@ func TestPasswdKeepsWhatIsThere(t *testing.T) {
 	}
 	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o604 {
 		t.Errorf("permissions: %v, %v", info, err)
+	}
+}
+
+// A signal at the prompt ends it, changes nothing, and leaves the terminal as it was.
+func TestPasswdInterrupted(t *testing.T) {
+	t.Parallel()
+	f := newFolder(t)
+	terminal, end := openTerminal(t)
+	defer end.Close()
+	echo := func() bool {
+		modes, err := unix.IoctlGetTermios(int(end.Fd()), unix.TCGETS)
+		rig.Must(t, err)
+		return modes.Lflag&unix.ECHO != 0
+	}
+	cmd := f.Command("passwd", f.Path("users"), "alice")
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = end, end, end
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Ctty: 0}
+	rig.Must(t, cmd.Start())
+	rig.Eventually(t, "it asks", func() bool { return !echo() })
+	_, err := terminal.WriteString("half a pass\x03")
+	rig.Must(t, err)
+	if cmd.Wait(); cmd.ProcessState.ExitCode() != 1 || !echo() || f.exists("users") {
+		t.Errorf("%v; the terminal shows what is typed: %t", cmd.ProcessState, echo())
+	}
+}
+
+// Whoever waits for an answer may leave.
+func TestInterruptedWhileAsking(t *testing.T) {
+	t.Parallel()
+	f := newFolder(t, "site")
+	silent, err := net.Listen("tcp", f.Addr("admin"))
+	rig.Must(t, err)
+	defer silent.Close()
+	f.Config("admin {\n  @admin\n}\nsite \"site\" {\n  @site\n  root = \".\"\n}\n")
+	cmd := f.Command("status", f.Path("sites.hcl"), "--timeout", rig.Patience.String())
+	rig.Must(t, cmd.Start())
+	asked, err := silent.Accept()
+	rig.Must(t, err)
+	defer asked.Close()
+	rig.Must(t, cmd.Process.Signal(os.Interrupt))
+	began := time.Now()
+	if cmd.Wait(); time.Since(began) > rig.Patience/2 {
+		t.Errorf("it took %v to end", time.Since(began))
 	}
 }

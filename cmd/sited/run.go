@@ -42,6 +42,7 @@ Under systemd, sockets of a .socket unit are taken by their addresses (LISTEN_FD
 and the manager is told of readiness, reloads, upgrades and signs of life.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
+			signals := e.signals() // first: any may come while we start
 			log, err := newLogger(e.stderr, format, level)
 			if err != nil {
 				return err
@@ -58,7 +59,7 @@ and the manager is told of readiness, reloads, upgrades and signs of life.`,
 			if isTerminal(e.stderr) { // a person reads lines, not one long value
 				opts.Diagnostics = func(cfg *config.Config) { writeDiagnostics(e.stderr, cfg) }
 			}
-			return serve(e, supervisor.New(opts), log, allOrNothing)
+			return serve(e, signals, supervisor.New(opts), log, allOrNothing)
 		},
 	}
 	cmd.Flags().StringVar(&format, "log-format", "auto", "text, json, or auto: text on a terminal, json otherwise")
@@ -69,7 +70,7 @@ and the manager is told of readiness, reloads, upgrades and signs of life.`,
 }
 
 // serve runs s and gives it the signals; allOrNothing is what SIGHUP asks for.
-func serve(e *env, s *supervisor.Supervisor, log *slog.Logger, allOrNothing bool) error {
+func serve(e *env, signals <-chan os.Signal, s *supervisor.Supervisor, log *slog.Logger, allOrNothing bool) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	done := make(chan error, 1)
@@ -87,7 +88,7 @@ func serve(e *env, s *supervisor.Supervisor, log *slog.Logger, allOrNothing bool
 				return exit(1)
 			}
 			return err
-		case sig := <-e.signals:
+		case sig := <-signals:
 			switch sig {
 			case syscall.SIGHUP:
 				go reload(ctx, s, log, allOrNothing)
