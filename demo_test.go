@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/crypto/bcrypt"
 
+	"sited/rig"
 	"sited/supervisor/config"
 )
 
@@ -103,7 +104,7 @@ func TestDemoScriptsEscape(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			need(t, tt.command[0])
+			rig.Need(t, tt.command[0])
 			cmd := exec.Command(tt.command[0], tt.command[1:]...)
 			cmd.Env = append([]string{"PATH=" + os.Getenv("PATH")}, tt.env...)
 			if tt.body != "" {
@@ -140,15 +141,4 @@ func absolute(t *testing.T, name string) string {
 		t.Fatal(err)
 	}
 	return abs
-}
-
-// need skips the test when a program is missing; where CI=true it fails.
-func need(t *testing.T, program string) {
-	t.Helper()
-	if _, err := exec.LookPath(program); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("%v: run it by `make test`, which installs what the tests need", err)
-		}
-		t.Skipf("%v: `make test` installs what the tests need", err)
-	}
 }

@@ -172,7 +172,7 @@ func (b *broken) runAsNobody() {
 
 // text is a good file.
 func (b *broken) text(gen int) string {
-	text := "admin {\n  @admin\n}\n"
+	text := "admin {\n  @admin\n}\ndefaults {\n  timeouts { idle = \"10m\" }\n}\n"
 	for _, site := range []string{"web", "twin"} {
 		text += fmt.Sprintf(`
 site %q {

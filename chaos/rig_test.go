@@ -68,18 +68,8 @@ type figures struct {
 
 func figuresOf(r *rig.Rig, p *rig.Process) figures {
 	r.T.Helper()
-	var f figures
-	proc := fmt.Sprintf("/proc/%d/", p.Cmd.Process.Pid)
-	open, err := os.ReadDir(proc + "fd")
-	rig.Must(r.T, err)
-	f.descriptors = len(open)
-	tasks, err := filepath.Glob(proc + "task/*/children")
-	rig.Must(r.T, err)
-	for _, task := range tasks {
-		b, _ := os.ReadFile(task) // a thread may end
-		f.children += len(strings.Fields(string(b)))
-	}
-	b, err := os.ReadFile(proc + "status")
+	f := figures{descriptors: p.Descriptors(), children: len(p.Children())}
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.Cmd.Process.Pid))
 	rig.Must(r.T, err)
 	_, rss, _ := strings.Cut(string(b), "VmRSS:")
 	if _, err := fmt.Sscan(rss, &f.resident); err != nil {

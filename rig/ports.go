@@ -1,9 +1,12 @@
 package rig
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"strconv"
+	"syscall"
 	"testing"
 )
 
@@ -18,19 +21,26 @@ func Ports(t testing.TB, n int) []int {
 			t.Fatalf("%d of %d ports are free", len(ports), n)
 		}
 		port := 16_384 + rand.IntN(16_384)
-		// A socket with an abstract name is a lock that ends with its process.
-		lock, err := net.Listen("unix", fmt.Sprintf("@sited-test-port-%d", port))
-		if err != nil {
+		if !reserve(t, strconv.Itoa(port)) {
 			continue
 		}
-		ln, err := net.Listen("tcp4", fmt.Sprintf("0.0.0.0:%d", port))
-		if err != nil {
-			lock.Close()
-			continue
+		if ln, err := net.Listen("tcp4", fmt.Sprintf("0.0.0.0:%d", port)); err == nil {
+			ln.Close()
+			ports = append(ports, port)
 		}
-		ln.Close()
-		t.Cleanup(func() { lock.Close() })
-		ports = append(ports, port)
 	}
 	return ports
+}
+
+// reserve takes a port or an address until the test is over, unless another test
+// has it, in whichever process that runs.
+func reserve(t testing.TB, what string) bool {
+	t.Helper()
+	lock, err := net.Listen("unix", "@sited-test-"+what) // an abstract name is a lock that ends with its process
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return false
+	}
+	Must(t, err)
+	t.Cleanup(func() { lock.Close() })
+	return true
 }

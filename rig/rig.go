@@ -76,14 +76,9 @@ func ownIP(t testing.TB) string {
 	t.Helper()
 	for {
 		ip := fmt.Sprintf("127.%d.%d.%d", 128+rand.IntN(64), rand.IntN(256), 1+rand.IntN(254))
-		// A socket with an abstract name is a lock that ends with its process.
-		lock, err := net.Listen("unix", "@sited-test-ip-"+ip)
-		if errors.Is(err, syscall.EADDRINUSE) {
-			continue
+		if reserve(t, ip) {
+			return ip
 		}
-		Must(t, err)
-		t.Cleanup(func() { lock.Close() })
-		return ip
 	}
 }
 
