@@ -25,8 +25,8 @@ type accessLog struct {
 	archive  *Archive // of what was rotated
 }
 
-// newAccessLog looks whether the log files can be opened. Lines that are dropped are
-// counted by lost; what is rotated is given to archive.
+// newAccessLog opens no file yet. Lines that are dropped are counted by lost; what is
+// rotated is given to archive.
 func newAccessLog(spec Logs, site string, log *slog.Logger, lost lostCounter, archive *Archive) *accessLog {
 	archive.use()
 	l := &accessLog{site: site, combined: spec.Format == "combined", log: log, archive: archive}

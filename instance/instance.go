@@ -70,9 +70,9 @@ type Shared struct {
 	Recorder *Recorder // of this site; nil: the instance has one that nobody sees
 }
 
-// New prepares an instance: it opens the root, looks whether the logs can be opened, reads the password
-// file and resolves the metrics, but takes no address and starts nothing that
-// runs on: where uploads are allowed, what a killed process has left of them is
+// New prepares an instance: it opens the root, reads the password file and resolves
+// the metrics, but takes no address, opens no log (see OpenLogs) and starts nothing
+// that runs on: where uploads are allowed, what a killed process has left of them is
 // removed from the root in the background. A root or an interpreter that isn't
 // there is a warning in log and a 503 for the requests that need it, until it is;
 // a password file that can't be read is an error.
