@@ -195,6 +195,7 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	defer s.closeSpare()
 	s.reserve = s.newReserve()
 	defer s.reserve.Close()
+	s.work.Go(makeRoom)
 	cfg := s.configs.Load(s.opts.File, s.opts.Env)
 	if cfg.Fatal() {
 		close(s.over)
