@@ -20,8 +20,8 @@ import (
 // at, while it was alive, for its own account.
 func (p *process) peak() int64 {
 	usage, ok := p.cmd.ProcessState.SysUsage().(*syscall.Rusage)
-	if ok && usage.Maxrss<<10 > p.floor {
-		return usage.Maxrss << 10 // in KiB, see getrusage(2)
+	if ok && int64(usage.Maxrss)<<10 > p.floor {
+		return int64(usage.Maxrss) << 10 // in KiB, see getrusage(2)
 	}
 	return p.seen.Load()
 }
@@ -61,5 +61,5 @@ func ownPeak() int64 {
 	if err := unix.Getrusage(unix.RUSAGE_SELF, &usage); err != nil {
 		return 0
 	}
-	return usage.Maxrss << 10
+	return int64(usage.Maxrss) << 10
 }

@@ -3,8 +3,6 @@ package instance
 import (
 	"os"
 	"sync/atomic"
-
-	"golang.org/x/sys/unix"
 )
 
 // sharedFile is an open file that answers are sent from, many at the same time. It
@@ -12,15 +10,16 @@ import (
 // concurrently.
 type sharedFile struct {
 	file *os.File
-	fd   int // of file
 	was  identity
 	held atomic.Int64
+	residence
 }
 
 // share takes file over, for one who holds it; was is what it was when it was
 // looked at.
 func share(file *os.File, was identity) *sharedFile {
-	s := &sharedFile{file: file, fd: int(file.Fd()), was: was}
+	s := &sharedFile{file: file, was: was}
+	s.init(int(file.Fd()), was.size)
 	s.held.Store(1)
 	return s
 }
@@ -44,8 +43,7 @@ func (s *sharedFile) borrow() bool {
 	if !s.hold() {
 		return false
 	}
-	var st unix.Stat_t
-	if unix.Fstat(s.fd, &st) == nil && identityOfStat(&st) == s.was {
+	if now, ok := s.look(); ok && now == s.was {
 		return true
 	}
 	s.Close()

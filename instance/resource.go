@@ -78,7 +78,9 @@ func lastModified(t time.Time) string {
 func (r *resource) content(part byteRange) protocol.Content {
 	switch {
 	case r.shared != nil:
-		return protocol.Lent(r.shared.file, part.start, part.length, r.shared)
+		c := protocol.Lent(r.shared.file, part.start, part.length, r.shared)
+		c.Resident = r.shared.inMemory()
+		return c
 	case r.file != nil:
 		return protocol.File(r.file, part.start, part.length)
 	}

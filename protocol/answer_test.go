@@ -35,6 +35,11 @@ func TestBodies(t *testing.T) {
 		}
 		return File(f, offset, length)
 	}
+	resident := func(offset, length int64) Content {
+		c := file(offset, length)
+		c.Resident = true
+		return c
+	}
 	tests := []struct {
 		name string
 		body func() Content
@@ -47,6 +52,8 @@ func TestBodies(t *testing.T) {
 		{"empty file", func() Content { return file(10, 0) }, nil},
 		{"small part of a file", func() Content { return file(1000, 50) }, large[1000:1050]},
 		{"large part of a file", func() Content { return file(12345, 2<<20) }, large[12345 : 12345+2<<20]},
+		{"part of a file in memory", func() Content { return resident(12345, 200_000) }, large[12345:212345]},
+		{"large part of a file in memory", func() Content { return resident(12345, 2<<20) }, large[12345 : 12345+2<<20]},
 		{"end of a file", func() Content { return file(3<<20-70000, 70000) }, large[3<<20-70000:]},
 		{"large stream", func() Content { return Stream(&stream{Reader: bytes.NewReader(large)}, -1) }, large},
 		{"large stream of known length", func() Content { return Stream(&stream{Reader: bytes.NewReader(large)}, int64(len(large))) }, large},
@@ -236,11 +243,12 @@ func TestShrunkenFile(t *testing.T) {
 	if err := os.WriteFile(name, pattern(100_000), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, length := range []int64{200, 300_000} {
+	for _, length := range []int64{200, 300_000, 400_000} {
 		var file *os.File
 		s := serve(t, func(x *Exchange) (err error) {
 			if file, err = os.Open(name); err == nil {
 				x.Res.Body = File(file, 99_900, length)
+				x.Res.Body.Resident = length == 400_000
 			}
 			return err
 		})

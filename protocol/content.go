@@ -10,6 +10,12 @@ import (
 // nothing at all (the zero Content). It is a plain value, so that filling it in
 // costs no allocation and nothing ever hides a file from sendfile(2).
 type Content struct {
+	// Resident says of a File or Lent that its bytes are in the kernel's memory, and
+	// that nothing else is waited for either, another machine's file server say: then
+	// the scheduler does not learn of the calls that send it. Only for 64-bit systems,
+	// and for files so small that a call takes a fraction of a millisecond.
+	Resident bool
+
 	kind   contentKind
 	bytes  []byte
 	file   *os.File

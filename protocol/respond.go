@@ -320,7 +320,7 @@ func (c *conn) writeFile(b *Content, head []byte, limit time.Duration) error {
 		return err
 	}
 	c.dropHead()
-	return c.sendfile(b.file, b.offset, b.length, limit)
+	return c.sendfile(b, limit)
 }
 
 // writeStream sends a body piece by piece, each as soon as it is read.

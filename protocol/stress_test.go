@@ -36,6 +36,7 @@ func stress(t *testing.T, change func(*Service)) {
 				return err
 			}
 			x.Res.Body = File(f, 100, 150_000)
+			x.Res.Body.Resident = x.ID%2 == 0
 			return nil
 		}
 		if x.Req.Method == MethodConnect {

@@ -179,16 +179,20 @@ func TestSlowReader(t *testing.T) {
 	if err := os.WriteFile(name, large, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	file := func(resident bool) Content {
+		f, err := os.Open(name)
+		if err != nil {
+			t.Error(err)
+		}
+		c := File(f, 0, int64(len(large)))
+		c.Resident = resident
+		return c
+	}
 	bodies := map[string]func() Content{
-		"bytes": func() Content { return Bytes(large) },
-		"file": func() Content {
-			f, err := os.Open(name)
-			if err != nil {
-				t.Error(err)
-			}
-			return File(f, 0, int64(len(large)))
-		},
-		"stream": func() Content { return Stream(&stream{Reader: bytes.NewReader(large)}, -1) },
+		"bytes":          func() Content { return Bytes(large) },
+		"file":           func() Content { return file(false) },
+		"file in memory": func() Content { return file(true) },
+		"stream":         func() Content { return Stream(&stream{Reader: bytes.NewReader(large)}, -1) },
 	}
 	for kind, body := range bodies {
 		t.Run(kind, func(t *testing.T) {

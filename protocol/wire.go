@@ -180,19 +180,20 @@ var errSlowReader = errors.New("client took the answer too slowly (timeouts.writ
 
 // outgoing is what send is sending: bytes, or a part of a file.
 type outgoing struct {
-	bytes  []byte
-	then   []byte // what follows bytes
-	file   int    // descriptor, valid while left > 0
-	offset int64
-	left   int64     // of the file
-	flags  int       // for send(2)
-	sent   int64     // of this answer
-	began  time.Time // when the first bytes of this answer had been sent; zero if that is as long ago as the last ones
-	err    error     // of the last try
-	broken bool      // the connection failed: nothing more can be sent
-	limit  time.Duration
-	waited bool  // a deadline is armed
-	taken  int64 // what of sent the client had taken when it was
+	bytes    []byte
+	then     []byte // what follows bytes
+	file     int    // descriptor, valid while left > 0
+	offset   int64
+	left     int64     // of the file
+	resident bool      // the file is in memory
+	flags    int       // for send(2)
+	sent     int64     // of this answer
+	began    time.Time // when the first bytes of this answer had been sent; zero if that is as long ago as the last ones
+	err      error     // of the last try
+	broken   bool      // the connection failed: nothing more can be sent
+	limit    time.Duration
+	waited   bool  // a deadline is armed
+	taken    int64 // what of sent the client had taken when it was
 }
 
 // took moves on by n bytes of what was to be sent.
@@ -234,10 +235,10 @@ func (c *conn) writeMore(p []byte, limit time.Duration) error {
 	return c.send(limit, c.tryWrite)
 }
 
-// sendfile sends n bytes of f from offset on, without copying them through
-// this process; sendfile(2).
-func (c *conn) sendfile(f *os.File, offset, n int64, limit time.Duration) error {
-	c.out.file, c.out.offset, c.out.left = int(f.Fd()), offset, n
+// sendfile sends a part of a file without copying it through this process;
+// sendfile(2).
+func (c *conn) sendfile(b *Content, limit time.Duration) error {
+	c.out.file, c.out.offset, c.out.left, c.out.resident = int(b.file.Fd()), b.offset, b.length, b.Resident
 	return c.send(limit, c.trySendfile)
 }
 
@@ -266,7 +267,11 @@ const maxSendfile = 0x7ffff000
 
 func (c *conn) sendfileOnce(fd uintptr) bool {
 	o := &c.out
-	n, err := unix.Sendfile(int(fd), o.file, &o.offset, int(min(o.left, maxSendfile)))
+	send := unix.Sendfile
+	if o.resident {
+		send = rawSendfile
+	}
+	n, err := send(int(fd), o.file, &o.offset, int(min(o.left, maxSendfile)))
 	if n > 0 {
 		o.left -= int64(n)
 	}
