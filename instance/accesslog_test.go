@@ -132,11 +132,11 @@ func TestAccessLogCombined(t *testing.T) {
 
 func TestAccessLogTurnedOff(t *testing.T) {
 	var said syncBuffer
-	l := openAccessLog(Logs{Format: "json"}, "app", slog.New(slog.NewTextHandler(&said, nil)), newLost(), new(Archive))
+	l := openAccessLog(Logs{Format: "json"}, "app", slog.New(slog.NewJSONHandler(&said, nil)), newLost(), new(Archive))
 	l.write(exchangeFor("/", 200))
 	l.write(exchangeFor("/", 500))
 	l.stderr(7, ".php", "oh")
-	if s := said.String(); strings.Count(s, "\n") != 1 || !strings.Contains(s, "script=.php stderr=oh") {
+	if s := said.String(); strings.Count(s, "\n") != 1 || !strings.Contains(s, `"id":"0000000000000007","script":".php","stderr":"oh"`) {
 		t.Errorf("said %q", s)
 	}
 	if err := errors.Join(l.reopen(), l.close()); err != nil {
