@@ -28,7 +28,6 @@ type recorder struct {
 	used            Usage // CPU: of all; PeakMemory: of the largest
 	waiting         int
 	results         []string
-	ids             []protocol.ID
 	took            []time.Duration
 }
 
@@ -44,10 +43,9 @@ func (r *recorder) Exited(used Usage) {
 	r.used.PeakMemory = max(r.used.PeakMemory, used.PeakMemory)
 }
 
-func (r *recorder) Done(result string, took time.Duration, id protocol.ID) {
+func (r *recorder) Done(result string, took time.Duration, _ protocol.ID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.ids = append(r.ids, id)
 	r.results = append(r.results, result)
 	r.took = append(r.took, took)
 }

@@ -75,9 +75,13 @@ func figuresOf(r *rig.Rig, p *rig.Process) figures {
 	if _, err := fmt.Sscan(rss, &f.resident); err != nil {
 		r.T.Fatalf("VmRSS: %v", err)
 	}
+	samples, err := p.Scrape()
+	rig.Must(r.T, err)
 	for series, value := range map[string]*int{"go_goroutines": &f.goroutines, "go_memstats_heap_alloc_bytes": &f.heap} {
-		n, err := p.Metric(series)
-		rig.Must(r.T, err)
+		n, ok := samples[series]
+		if !ok {
+			r.T.Fatalf("no series %s", series)
+		}
 		*value = int(n)
 	}
 	f.heap >>= 10
